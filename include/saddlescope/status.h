@@ -10,15 +10,20 @@ extern "C" {
 #endif
 
 /* One row per status: enumerator, exit status of the command line, short English text. */
-#define SS_STATUS_TABLE(row)                                                                                 \
-    row(SS_OK, 0, "success") row(SS_ERROR_RUNTIME, 1, "run-time failure")                                    \
-        row(SS_ERROR_MEMORY, 1, "out of memory") row(SS_ERROR_DEVICE, 1, "device failure")                   \
-            row(SS_ERROR_OUTPUT, 1, "output cannot be written")                                              \
-                row(SS_ERROR_NUMERIC, 1, "not a number or infinite value computed")                          \
-                    row(SS_ERROR_INTERNAL, 1, "internal inconsistency")                                      \
-                        row(SS_ERROR_USAGE, 2, "wrong usage") row(SS_ERROR_INPUT, 3, "bad input")            \
-                            row(SS_ERROR_REFUSED, 6, "refused before the start")                             \
-                                row(SS_ERROR_INTERRUPTED, 75, "stopped by a signal")
+/* clang-format off */
+#define SS_STATUS_TABLE(row) \
+    row(SS_OK, 0, "success") \
+    row(SS_ERROR_RUNTIME, 1, "run-time failure") \
+    row(SS_ERROR_MEMORY, 1, "out of memory") \
+    row(SS_ERROR_DEVICE, 1, "device failure") \
+    row(SS_ERROR_OUTPUT, 1, "output cannot be written") \
+    row(SS_ERROR_NUMERIC, 1, "not a number or infinite value computed") \
+    row(SS_ERROR_INTERNAL, 1, "internal inconsistency") \
+    row(SS_ERROR_USAGE, 2, "wrong usage") \
+    row(SS_ERROR_INPUT, 3, "bad input") \
+    row(SS_ERROR_REFUSED, 6, "refused before the start") \
+    row(SS_ERROR_INTERRUPTED, 75, "stopped by a signal")
+/* clang-format on */
 
 typedef enum ss_status {
 #define SS_STATUS_ROW(name, exit_status, text) name,

@@ -15,12 +15,22 @@ typedef enum ss_real { SS_FLOAT32 = 0, SS_FLOAT64 = 1 } ss_real;
 
 /* Element types of stored arrays: enumerator, bytes, safetensors name, NumPy descriptor without byte order.
  */
-#define SS_TYPE_TABLE(row)                                                                                   \
-    row(SS_F64, 8, "F64", "f8") row(SS_F32, 4, "F32", "f4") row(SS_F16, 2, "F16", "f2")                      \
-        row(SS_BF16, 2, "BF16", "") row(SS_I64, 8, "I64", "i8") row(SS_I32, 4, "I32", "i4")                  \
-            row(SS_I16, 2, "I16", "i2") row(SS_I8, 1, "I8", "i1") row(SS_U64, 8, "U64", "u8")                \
-                row(SS_U32, 4, "U32", "u4") row(SS_U16, 2, "U16", "u2") row(SS_U8, 1, "U8", "u1")            \
-                    row(SS_BOOL, 1, "BOOL", "b1")
+/* clang-format off */
+#define SS_TYPE_TABLE(row) \
+    row(SS_F64, 8, "F64", "f8") \
+    row(SS_F32, 4, "F32", "f4") \
+    row(SS_F16, 2, "F16", "f2") \
+    row(SS_BF16, 2, "BF16", "") \
+    row(SS_I64, 8, "I64", "i8") \
+    row(SS_I32, 4, "I32", "i4") \
+    row(SS_I16, 2, "I16", "i2") \
+    row(SS_I8, 1, "I8", "i1") \
+    row(SS_U64, 8, "U64", "u8") \
+    row(SS_U32, 4, "U32", "u4") \
+    row(SS_U16, 2, "U16", "u2") \
+    row(SS_U8, 1, "U8", "u1") \
+    row(SS_BOOL, 1, "BOOL", "b1")
+/* clang-format on */
 
 typedef enum ss_type {
 #define SS_TYPE_ROW(name, bytes, safetensors, numpy) name,
