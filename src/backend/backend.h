@@ -1,0 +1,281 @@
+/* The backend: everything a device must be able to do, as one vtable.
+ *
+ * A backend is a device together with one real type (float32 or float64); two backends of the same device
+ * share its memory space. Pointers marked "device" are in the backend's memory and are never dereferenced by
+ * the caller (cpu-check and CUDA enforce that); address arithmetic on them is allowed. Pointers marked "host"
+ * are host memory.
+ *
+ * All work is queued: a primitive returns once it is enqueued, results are there after queue_synchronize. The
+ * CPU's queue runs everything at once. Primitives with a host result synchronise the queue themselves.
+ *
+ * Matrices are row-major, unit column stride, row stride `ld` (0 = one row broadcast to all rows, inputs
+ * only), with an optional leading lane dimension: lane l starts at data + l * lane_stride elements;
+ * lane_stride 0 = shared by all lanes (inputs only). Outputs never overlap inputs unless a primitive says so.
+ *
+ * `accumulate` adds to the output instead of overwriting it; a primitive never reads an output it overwrites.
+ * Reductions have a fixed order that depends on shapes alone: same input, same bits, whatever the thread
+ * count (GEMM excepted: same bits for the same library, threads and shape).
+ *
+ * Entries are all present unless marked optional; the default of an optional entry is documented beside it.
+ */
+#ifndef SS_BACKEND_BACKEND_H
+#define SS_BACKEND_BACKEND_H
+
+#include "base/base.h"
+
+typedef struct ss_backend ss_backend;
+typedef struct ss_queue   ss_queue; /* opaque, made by the backend */
+typedef struct ss_event   ss_event; /* opaque, made by the backend */
+
+typedef enum ss_memory_space {
+    SS_MEMORY_HOST,  /* the host may read and write it (backend cpu) */
+    SS_MEMORY_DEVICE /* addresses mean nothing to the host (backends cpu-check, cuda) */
+} ss_memory_space;
+
+/* A matrix, or lanes of matrices, in the backend's memory. data == NULL: absent. */
+typedef struct ss_matrix {
+    void   *data;        /* device; element type = the backend's real type */
+    int64_t rows, cols;  /* extents of one lane */
+    int64_t ld;          /* elements between rows; 0 = broadcast (inputs only) */
+    int64_t lane_stride; /* elements between lanes; 0 = shared by all lanes (inputs only) */
+} ss_matrix;
+
+/* Which sweep a primitive performs; x primal, x_t tangent, x_a adjoint, x_at tangent of the adjoint. */
+typedef enum ss_sweep {
+    SS_FORWARD,
+    SS_BACKWARD,
+    SS_TANGENT_FORWARD,
+    SS_TANGENT_BACKWARD,
+    SS_CURVATURE, /* loss heads only: Gauss-Newton, from x_t straight to x_a */
+    SS_SWEEP_COUNT
+} ss_sweep;
+
+/* ---- GEMM: C := alpha op(A) op(B) + beta C for each of `batch` problems, row-major ---- */
+typedef struct ss_gemm {
+    bool        transpose_a, transpose_b;     /* op(A) is m x k, op(B) is k x n */
+    int64_t     m, n, k;                      /* may be 0: then C := beta C */
+    double      alpha, beta;                  /* beta == 0: C is not read */
+    const void *a, *b;                        /* device */
+    void       *c;                            /* device */
+    int64_t     lda, ldb, ldc;                /* elements between rows as stored */
+    int64_t     stride_a, stride_b, stride_c; /* elements between problems; 0 allowed for a and b */
+    int64_t     batch;                        /* problems, >= 1 */
+    bool        low_precision; /* TF32 allowed (tangent GEMMs in float32; the CPU ignores it) */
+} ss_gemm;
+
+/* ---- Pointwise: y = f(x) and its sweeps (backend/point_functions.h) ----
+ * One row per function: enumerator, torch.nn type, C stem in point_functions.h, 1 if all derivatives read y
+ * instead of x, 1 if piecewise smooth with a kink at x = 0. */
+/* clang-format off */
+#define SS_FUNCTION_TABLE(row) \
+    row(SS_RELU, "ReLU", relu, 1, 1) \
+    row(SS_LEAKY_RELU, "LeakyReLU", leaky_relu, 0, 1) \
+    row(SS_TANH, "Tanh", tanh, 1, 0) \
+    row(SS_SIGMOID, "Sigmoid", sigmoid, 1, 0) \
+    row(SS_SILU, "SiLU", silu, 0, 0) \
+    row(SS_GELU_ERF, "GELU", gelu_erf, 0, 0) \
+    row(SS_GELU_TANH, "GELU(tanh)", gelu_tanh, 0, 0) \
+    row(SS_SOFTPLUS, "Softplus", softplus, 0, 0) \
+    row(SS_ELU, "ELU", elu, 0, 0) \
+    row(SS_SOFT_CAP, "SoftCap", soft_cap, 0, 0)
+/* clang-format on */
+typedef enum ss_function {
+#define SS_FUNCTION_ROW(name, torch, stem, from_y, kinked) name,
+    SS_FUNCTION_TABLE(SS_FUNCTION_ROW)
+#undef SS_FUNCTION_ROW
+        SS_FUNCTION_COUNT
+} ss_function;
+
+/*  FORWARD           y    (+)= f(x)
+ *  BACKWARD          x_a  (+)= f' y_a                    lanes of y_a and x_a allowed (Gauss-Newton)
+ *  TANGENT_FORWARD   y_t  (+)= f' x_t
+ *  TANGENT_BACKWARD  x_at (+)= f'' x_t y_a + f' y_at     a term with an absent operand is zero; not both
+ * absent */
+typedef struct ss_pointwise {
+    ss_function function;
+    ss_sweep    sweep;
+    double      parameter[2]; /* LeakyReLU: slope; Softplus: beta, threshold; ELU: alpha; soft cap: c */
+    int64_t     lanes;
+    bool        accumulate;
+    ss_matrix   x, y;       /* primal; functions that derive from y ignore x in all sweeps but FORWARD */
+    ss_matrix   x_t, y_t;   /* [lanes] */
+    ss_matrix   x_a, y_a;   /* plain adjoints; [lanes] in BACKWARD of a Gauss-Newton product */
+    ss_matrix   x_at, y_at; /* [lanes] */
+} ss_pointwise;
+
+/* ---- Normalisation over the columns of each row: LayerNorm or RMSNorm (reference 4) ----
+ * Sweeps as for pointwise: BACKWARD accepts lanes of y_a; in TANGENT_BACKWARD y_a or y_at, x_t, gain_t may be
+ * absent (zero). Outputs that are absent are not wanted. */
+typedef struct ss_norm {
+    ss_sweep  sweep;
+    bool      centered;    /* true LayerNorm, false RMSNorm */
+    double    eps;         /* inside the root */
+    double    gain_offset; /* y = (gain + gain_offset) z + bias; 0, or 1 for Gemma */
+    int64_t   lanes;
+    bool      accumulate_x, accumulate_gain, accumulate_bias, accumulate_y; /* for whichever is the output */
+    ss_matrix x, y;                                                         /* rows x cols */
+    ss_matrix gain, bias;                                                   /* 1 x cols; absent = 1 and 0 */
+    ss_matrix saved; /* rows x 2: mean, r = (var + eps)^-1/2; FORWARD writes, others read */
+    ss_matrix x_t, y_t, gain_t, bias_t;     /* [lanes] */
+    ss_matrix x_a, y_a, gain_a, bias_a;     /* plain adjoints */
+    ss_matrix x_at, y_at, gain_at, bias_at; /* [lanes] */
+} ss_norm;
+
+/* ---- Losses: one row is a sample or a token ---- */
+typedef enum ss_loss_kind {
+    SS_LOSS_MSE,
+    SS_LOSS_CROSS_ENTROPY,
+    SS_LOSS_BCE_WITH_LOGITS,
+    SS_LOSS_KIND_COUNT
+} ss_loss_kind;
+
+/*  FORWARD           row_loss[i] = w_i l(x_i, target_i)           float64 in both real types
+ *  BACKWARD          x_a  (+)= dL/dx
+ *  TANGENT_FORWARD   row_loss[lane, i] = w_i (dl/dx) . x_t        float64: gives g'v
+ *  TANGENT_BACKWARD  x_at (+)= H_L x_t                            (the adjoint of the loss is 1, its tangent
+ * 0) CURVATURE         x_at (+)= H_L x_t, the same; separate so that fused heads can go through their weights
+ * l: mse (x - t)^2 summed over the row; bce_with_logits summed over the row; cross-entropy in the stable form
+ * of reference 4 (adjoint of the target class = -(sum of the others)). */
+typedef struct ss_loss {
+    ss_loss_kind kind;
+    ss_sweep     sweep;
+    int64_t      lanes;
+    bool         accumulate;
+    double       smoothing; /* cross-entropy label smoothing in [0, 1) */
+    ss_matrix    x;         /* rows x cols: logits or predictions */
+    const int64_t
+             *class_id; /* device [rows] or NULL: then `target`; ids of rows with weight 0 are not read */
+    ss_matrix target;   /* rows x cols distributions or values, when class_id is NULL */
+    const double
+        *class_weight; /* device [cols] or NULL = 1: multiplies every class's term -q_j log p_j, as torch */
+    const double *row_weight; /* device [rows]; includes 1 / (number, or weight sum, of counted targets of the
+                                 whole data set); 0 = row not counted */
+    double   *row_loss;       /* device [rows]; [lanes, rows] for TANGENT_FORWARD */
+    ss_matrix saved; /* rows x 2: cross-entropy: largest logit, log(sum exp(x - largest)); FORWARD writes */
+    ss_matrix x_t;   /* [lanes] */
+    ss_matrix x_a;   /* plain adjoint */
+    ss_matrix x_at;  /* [lanes] */
+} ss_loss;
+
+/* ---- The vtable ---- */
+typedef struct ss_backend_class {
+    const char     *name; /* "cpu", "cpu-check", "cuda" */
+    ss_memory_space space;
+
+    void (*close)(ss_backend *b);
+    /* One line about device and libraries, for `info` and results; host string owned by the backend. */
+    const char *(*describe)(ss_backend *b);
+
+    /* Memory: zero bytes allowed, 256-byte aligned, contents undefined. */
+    ss_status (*allocate)(ss_backend *b, int64_t bytes, void **memory);
+    void (*release)(ss_backend *b, void *memory); /* NULL allowed */
+    int64_t (*memory_available)(ss_backend *b);   /* bytes that may still be taken */
+
+    /* Queues and events. The queue NULL is the default queue. */
+    ss_status (*queue_create)(ss_backend *b, ss_queue **queue);
+    void (*queue_destroy)(ss_backend *b, ss_queue *queue);
+    ss_status (*queue_synchronize)(ss_backend *b, ss_queue *queue);
+    ss_status (*event_create)(ss_backend *b, ss_event **event);
+    void (*event_destroy)(ss_backend *b, ss_event *event);
+    ss_status (*event_record)(ss_backend *b, ss_event *event, ss_queue *queue);
+    ss_status (*queue_wait)(ss_backend *b, ss_queue *queue, ss_event *event);
+
+    /* Bytes. upload/download: the host memory must stay as it is until the queue is synchronised. */
+    ss_status (*upload)(ss_backend *b, ss_queue *q, void *to_device, const void *from_host, int64_t bytes);
+    ss_status (*download)(ss_backend *b, ss_queue *q, void *to_host, const void *from_device, int64_t bytes);
+    ss_status (*copy)(ss_backend *b, ss_queue *q, void *to, const void *from, int64_t bytes);
+    ss_status (*zero)(ss_backend *b, ss_queue *q, void *memory, int64_t bytes);
+    ss_status (*poison)(ss_backend *b, ss_queue *q, void *memory, int64_t bytes); /* every real becomes NaN */
+
+    /* to[i] := scale * (real)from[i] + shift; `real` need not be the backend's own. Device to device. `from`
+     * may be unaligned. */
+    ss_status (*convert)(ss_backend *b, ss_queue *q, void *to, ss_real real, const void *from, ss_type type,
+                         int64_t count, double scale, double shift);
+    /* to[i] := (real)from[i] + step * direction[i]: a weight made resident at theta + step d. `to` and
+     * `direction` have the backend's real type; direction NULL = 0. */
+    ss_status (*place)(ss_backend *b, ss_queue *q, void *to, const void *from, ss_type type, int64_t count,
+                       double step, const void *direction);
+
+    ss_status (*gemm)(ss_backend *b, ss_queue *q, const ss_gemm *g);
+    ss_status (*pointwise)(ss_backend *b, ss_queue *q, const ss_pointwise *p);
+    ss_status (*norm)(ss_backend *b, ss_queue *q, const ss_norm *p);
+    ss_status (*loss)(ss_backend *b, ss_queue *q, const ss_loss *p);
+    /* Monte-Carlo Fisher targets: cross-entropy class_id[i] ~ softmax(x_i) by inversion of uniform number
+     * (first_target + i); bce target[i, j] ~ Bernoulli(sigmoid(x_ij)), mse target[i, j] ~ Normal(x_ij, 1/2),
+     * numbered (first_target + i) * cols + j; stream SS_STREAM_LABELS of `seed`. */
+    ss_status (*sample_targets)(ss_backend *b, ss_queue *q, ss_loss_kind kind, const ss_matrix *x,
+                                uint64_t seed, int64_t first_target, int64_t *class_id,
+                                const ss_matrix *target);
+
+    /* y := alpha x + beta y, lane by lane; x may broadcast rows (a bias) or lanes. beta == 0: y is not read.
+     */
+    ss_status (*add)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x, double beta,
+                     const ss_matrix *y);
+    /* z := alpha x o y + beta z (elementwise); x and y may broadcast rows or lanes. */
+    ss_status (*multiply)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                          const ss_matrix *y, double beta, const ss_matrix *z);
+    /* y (1 x cols per lane) (+)= column sums of x. */
+    ss_status (*column_sum)(ss_backend *b, ss_queue *q, int64_t lanes, const ss_matrix *x, bool accumulate,
+                            const ss_matrix *y);
+
+    /* Long vectors: n elements of the real type, device. Scalars are host float64, accumulated in float64. */
+    ss_status (*dot)(ss_backend *b, ss_queue *q, int64_t n, const void *x, const void *y, double *result);
+    /* h[j] := v_j . w for j < k; columns ldv apart */
+    ss_status (*block_dot)(ss_backend *b, ss_queue *q, int64_t n, int64_t k, const void *v, int64_t ldv,
+                           const void *w, double *h);
+    /* w := beta w + sum_j h[j] v_j; beta == 0: w is not read */
+    ss_status (*block_axpy)(ss_backend *b, ss_queue *q, int64_t n, int64_t k, const void *v, int64_t ldv,
+                            const double *h, double beta, void *w);
+    /* V[:, 0..l) := V[:, 0..k) S in place; S k x l row-major, l <= k. Works through blocks of rows. */
+    ss_status (*block_combine)(ss_backend *b, ss_queue *q, int64_t n, int64_t k, int64_t l, void *v,
+                               int64_t ldv, const double *s);
+    /* y := alpha x + beta y; beta == 0: y is not read; x NULL: y := beta y */
+    ss_status (*axpby)(ss_backend *b, ss_queue *q, int64_t n, double alpha, const void *x, double beta,
+                       void *y);
+    /* Standard normals numbered by the canonical index of each segment (offset added); padding becomes zero.
+     */
+    ss_status (*random_normal)(ss_backend *b, ss_queue *q, const ss_layout *layout, uint64_t seed,
+                               uint64_t stream, void *x);
+    /* *index := first NaN or infinity among n elements, -1 if none. */
+    ss_status (*find_nonfinite)(ss_backend *b, ss_queue *q, int64_t n, const void *x, int64_t *index);
+    /* *count := elements whose sides of zero differ (x > 0 against y > 0): kinks of piecewise smooth
+     * functions. */
+    ss_status (*count_sign_changes)(ss_backend *b, ss_queue *q, int64_t n, const void *x, const void *y,
+                                    int64_t *count);
+
+    /* Dense symmetric eigenproblem, float64 whatever the real type: a (device, n x n, ld n, upper triangle
+     * read) is overwritten; row i = eigenvector i if `vectors`; eigenvalues (host [n]) ascending. */
+    ss_status (*symmetric_eigen)(ss_backend *b, ss_queue *q, int64_t n, double *a, bool vectors,
+                                 double *eigenvalues);
+} ss_backend_class;
+
+struct ss_backend {
+    const ss_backend_class *class; /* borrowed, static */
+    ss_context *context;           /* borrowed */
+    ss_real     real;              /* element type of matrices and vectors */
+    char        name[16];          /* as asked for: "cpu", "cuda:1" */
+    /* The implementation's own members follow in its own struct, whose first member this is. */
+};
+
+/* Opens a backend by name ("cpu", "cpu-check", "cuda", "cuda:1"). SS_ERROR_USAGE for an unknown name,
+ * SS_ERROR_REFUSED when the device is not there (with the reason). */
+ss_status ss_backend_open(ss_context *context, const char *name, ss_real real, ss_backend **backend);
+void      ss_backend_close(ss_backend *backend); /* NULL allowed */
+/* Names that can be opened in this build, for messages and --help: NULL-terminated. */
+const char *const *ss_backend_names(void);
+
+/* ---- Small dense algebra on the host (float64, LAPACK), for Rayleigh matrices ----
+ * Eigenvalues ascending into w[n]; a (n x n row-major, upper triangle read) is overwritten: row i =
+ * eigenvector i if `vectors`. */
+ss_status ss_small_eigen(ss_context *context, int64_t n, double *a, bool vectors, double *w);
+
+/* ---- The BLAS in use (backend/cpu/blas.c): loaded at run time, so that a misdetected core can be cured
+ * first ---- For programs that want the cure (the command line does), before anything else: sets
+ * OPENBLAS_CORETYPE when this CPU is one that the installed OpenBLAS is known to misdetect and the user has
+ * not set it. Loads nothing. */
+void ss_blas_prepare_environment(void);
+/* Library, core, provider of float32 GEMM in one line; a warning in *warning (NULL if all is well). Host
+ * strings owned by the library. Loads the BLAS if it is not loaded yet. */
+ss_status ss_blas_describe(ss_context *context, const char **line, const char **warning);
+
+#endif
