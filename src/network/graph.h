@@ -1,0 +1,117 @@
+/* The network as a graph: values, nodes in evaluation order, parameters as handles.
+ *
+ * A value is a tensor per sample (the micro-batch dimension is added by the program). A node applies one
+ * operator (ops/op.h) to input values and parameters and produces one value. A parameter is a handle: name,
+ * shape, where its stored bytes live, offset in the parameter vector, or -1 when it is frozen. Builders
+ * (sequential, later transformer and onnx) make graphs; the program compiler reads them. */
+#ifndef SS_NETWORK_GRAPH_H
+#define SS_NETWORK_GRAPH_H
+
+#include "ops/op.h"
+
+/* A stored weight. The bytes are borrowed from an open file or owned by the graph. */
+typedef struct ss_parameter {
+    char    *name;        /* as in the weights file, for example "3.body.0.weight"; owned */
+    ss_array array;       /* stored type, shape and bytes (host); array.name == name */
+    int64_t  count;       /* elements */
+    bool     trainable;   /* false: a constant of the network (running statistics), never a parameter */
+    double   decay;       /* lambda of the term lambda/2 ||w||^2; 0 = none */
+    int64_t  offset;      /* first element in the padded parameter vector; -1 = frozen or constant */
+    int64_t  canonical;   /* first element in the packed parameter vector; -1 likewise */
+    int32_t  uses;        /* nodes that read it */
+    int32_t  first_layer; /* ordinal of the first layer that reads it, for `info` and --parameters tests */
+} ss_parameter;
+
+/* A value: a tensor per sample. A view shares the elements of another value. */
+typedef struct ss_value {
+    int32_t rank;                         /* without the sample dimension */
+    int64_t shape[SS_MAX_RANK - 1];       /* [rank] */
+    int64_t count;                        /* elements per sample */
+    int32_t producer;                     /* node, -1 = the network's input, or of the base for a view */
+    int32_t base;                         /* value whose elements a view shares; -1 = owns its elements */
+    int64_t view_offset;                  /* elements from the base's first element of the sample */
+    int64_t view_stride[SS_MAX_RANK - 1]; /* elements, [rank], for a view */
+    int32_t uses;                         /* nodes that read it or a view of it */
+    int32_t views;                        /* values that are views of it */
+} ss_value;
+
+struct ss_node {
+    const ss_op  *op;
+    char         *name; /* "3.body.0 (Linear)", for messages and info; owned */
+    int32_t       n_inputs, n_parameters;
+    int32_t       input[SS_MAX_INPUTS];         /* values */
+    int32_t       parameter[SS_MAX_PARAMETERS]; /* parameter numbers; -1 = absent (no bias) */
+    int32_t       output;                       /* value; -1 for the loss */
+    int32_t       layer;      /* ordinal of the layer it came from (several nodes may share one) */
+    ss_attributes attributes; /* of the operator */
+    /* Filled by op->infer from the inputs' shapes: */
+    int32_t             output_rank;                   /* of the output per sample */
+    int64_t             output_shape[SS_MAX_RANK - 1]; /* [output_rank] */
+    int64_t             saved_count;                   /* reals per sample of SAVED; 0 = none */
+    int64_t             saved_tangent_count;           /* reals per sample and lane of the tangent of SAVED */
+    const ss_value     *values;                        /* of the graph, for infer/needs/flops; borrowed */
+    const ss_parameter *parameters;                    /* of the graph; borrowed */
+};
+
+struct ss_archive;
+
+typedef struct ss_graph {
+    ss_context *context;
+    ss_value   *values; /* [n_values]; value 0 is the network's input */
+    int32_t     n_values;
+    ss_node    *nodes; /* [n_nodes], in evaluation order */
+    int32_t     n_nodes;
+    ss_parameter
+           *parameters; /* [n_parameters], sorted by name: the canonical order of the parameter vector */
+    int32_t n_parameters;
+    int32_t output; /* value: the prediction */
+    int32_t n_layers;
+    struct ss_archive **files; /* [n_files] kept open because parameters borrow from them; owned */
+    int32_t             n_files;
+    void              **blocks; /* [n_blocks] memory of seeded or converted weights; owned */
+    int32_t             n_blocks;
+    ss_segment         *segments;    /* of the layout; owned */
+    ss_layout           layout;      /* of the active parameters; n = 0 until ss_graph_activate */
+    char               *description; /* family and size in one line; owned */
+} ss_graph;
+
+/* Building. Each returns the new number through the last argument. */
+ss_status ss_graph_create(ss_context *context, ss_graph **graph);
+void      ss_graph_destroy(ss_graph *graph); /* NULL allowed */
+ss_status ss_graph_add_input(ss_graph *graph, int32_t rank, const int64_t *shape, int32_t *value);
+/* Declares a parameter by name and expected shape; the stored bytes are bound later. */
+ss_status ss_graph_add_parameter(ss_graph *graph, const char *name, int32_t rank, const int64_t *shape,
+                                 bool trainable, int32_t *parameter);
+/* Adds a node; its output value is inferred by the operator. `inputs` and `parameters` as in ss_node. */
+ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
+                            const ss_attributes *attributes, int32_t n_inputs, const int32_t *inputs,
+                            int32_t n_parameters, const int32_t *parameters, int32_t layer, int32_t *output);
+/* Adds a view of a value (offset and strides in elements of the base's sample). */
+ss_status ss_graph_add_view(ss_graph *graph, int32_t base, int32_t rank, const int64_t *shape, int64_t offset,
+                            const int64_t *strides, int32_t *value);
+
+/* Binds every declared parameter to the tensor of that name: missing, extra and misshapen ones, NaN and
+ * infinity are errors that name file and tensor. The archive is kept open by the graph (ownership passes on
+ * success). */
+ss_status ss_graph_bind(ss_graph *graph, struct ss_archive *archive, const char *path);
+/* Binds seeded initial weights: torch's defaults, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); stream
+ * SS_STREAM_WEIGHTS. */
+ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed);
+
+/* Chooses the active parameters by globs (NULL or 0 patterns = all trainable ones; excludes win), gives
+ * offsets and builds the layout. SS_ERROR_USAGE when a pattern matches nothing or nothing is left. */
+ss_status ss_graph_activate(ss_graph *graph, int32_t n_include, const char *const *include, int32_t n_exclude,
+                            const char *const *exclude);
+/* Sets lambda of the parameters matching each glob in turn (later rules win). SS_ERROR_USAGE when one matches
+ * nothing. */
+typedef struct ss_decay_rule {
+    const char *glob;   /* NULL = all parameters */
+    double      lambda; /* >= 0 */
+} ss_decay_rule;
+ss_status ss_graph_set_decay(ss_graph *graph, int32_t n_rules, const ss_decay_rule *rules);
+
+/* Packed (canonical) <-> padded vectors on the host. */
+void ss_layout_pack(const ss_layout *layout, ss_real real, const void *padded, void *packed);
+void ss_layout_unpack(const ss_layout *layout, ss_real real, const void *packed, void *padded);
+
+#endif

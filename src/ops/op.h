@@ -1,0 +1,132 @@
+/* One operator, whole: its record and its sweeps, written only in backend calls.
+ *
+ * The planner learns everything about an operator from `needs`: which operands a sweep reads, given which
+ * tangents and adjoints are nonzero and which outputs are wanted. Lifetimes, caching and pruning follow from
+ * it alone, so it must be exact: an operand not named there may be garbage, one named there is kept alive.
+ *
+ * Operands are numbered by derivative and role; sets of operands are bit masks. */
+#ifndef SS_OPS_OP_H
+#define SS_OPS_OP_H
+
+#include "backend/backend.h"
+
+#define SS_MAX_INPUTS     4
+#define SS_MAX_PARAMETERS 4
+
+typedef struct ss_node ss_node; /* network/graph.h */
+
+typedef enum ss_derivative {
+    SS_PRIMAL,         /* x, w, y, saved, data */
+    SS_TANGENT,        /* x_t = R{x}; laned */
+    SS_ADJOINT,        /* x_a = dL/dx; laned only in a Gauss-Newton program */
+    SS_ADJOINT_TANGENT /* x_at = R{x_a}; laned */
+} ss_derivative;
+
+typedef enum ss_role {
+    SS_X,                            /* inputs X .. X + SS_MAX_INPUTS - 1 */
+    SS_W = SS_X + SS_MAX_INPUTS,     /* parameters */
+    SS_Y = SS_W + SS_MAX_PARAMETERS, /* output */
+    SS_SAVED,                        /* what forward keeps for later sweeps; its tangent likewise */
+    SS_TARGET,                       /* loss heads: class ids (int64) or values (real); primal only */
+    SS_ROW_WEIGHT,                   /* loss heads: float64 [rows]; primal only */
+    SS_ROW_LOSS,                     /* loss heads: float64 [rows], output of forward; its tangent likewise */
+    SS_CLASS_WEIGHT,                 /* loss heads: float64 [cols]; primal only */
+    SS_ROLE_COUNT
+} ss_role;
+
+typedef uint64_t ss_mask; /* a set of operands */
+#define SS_OPERAND_COUNT             (4 * SS_ROLE_COUNT)
+#define SS_OPERAND(derivative, role) ((derivative)*SS_ROLE_COUNT + (role))
+#define SS_BIT(derivative, role)     ((ss_mask)1 << SS_OPERAND(derivative, role))
+
+/* A tensor in the backend's memory, with strides in elements; data == NULL: absent (a tangent or adjoint that
+ * is zero, an output that is not wanted, no bias). The first dimension is the micro-batch (not for
+ * parameters). */
+typedef struct ss_tensor {
+    void   *data;                /* device */
+    int32_t rank;                /* with the micro-batch dimension */
+    int64_t shape[SS_MAX_RANK];  /* one lane */
+    int64_t stride[SS_MAX_RANK]; /* elements; unit stride last */
+    int64_t lane_stride;         /* elements between lanes; 0 = no lanes */
+    bool    accumulate;          /* outputs: add instead of overwrite */
+} ss_tensor;
+
+/* One call of one sweep. */
+typedef struct ss_call {
+    const ss_node *node;
+    ss_backend    *backend;
+    ss_queue      *queue;
+    int64_t        lanes;                     /* of every laned operand */
+    bool           fisher;                    /* SS_CURVATURE: see ss_loss */
+    ss_tensor      operand[SS_OPERAND_COUNT]; /* by SS_OPERAND */
+} ss_call;
+
+/* Attributes of a node; each operator reads its own part. */
+typedef struct ss_attributes {
+    ss_function  function;     /* pointwise */
+    double       parameter[2]; /* pointwise: see ss_pointwise */
+    double       eps;          /* norm */
+    bool         centered;     /* norm */
+    double       gain_offset;  /* norm */
+    int64_t      columns;      /* norm: elements normalised together; linear: output features */
+    ss_loss_kind loss;         /* loss */
+    double       smoothing;    /* loss */
+    bool         class_ids;    /* loss: targets are ids, not values */
+    double       alpha, beta;  /* add: y = alpha x0 + beta x1 */
+} ss_attributes;
+
+typedef enum ss_op_kind {
+    SS_OP_LINEAR,    /* linear in inputs and parameters together (bias, residual add) */
+    SS_OP_BILINEAR,  /* product of two (weight times input, gating) */
+    SS_OP_POINTWISE, /* f, f', f'' */
+    SS_OP_GENERAL,   /* all four sweeps given */
+    SS_OP_LOSS       /* the last node: adds curvature */
+} ss_op_kind;
+
+typedef struct ss_op {
+    const char *name; /* "linear", for messages and `info --plan` */
+    ss_op_kind  kind;
+    /* Fills output_rank, output_shape, saved_count, saved_tangent_count from inputs, parameters and
+     * attributes; or fails with a message that names the node. */
+    ss_status (*infer)(ss_context *context, ss_node *node);
+    /* Operands read by `sweep` to compute the outputs in `want`; `have` = operands (tangents, adjoints) that
+     * exist and are not zero. Returns 0 when every wanted output is zero (then the step is dropped and the
+     * outputs count as absent). Outputs: FORWARD Y, SAVED; BACKWARD X_a, W_a; TANGENT_FORWARD Y_t, SAVED_t;
+     * TANGENT_BACKWARD and CURVATURE X_at, W_at. */
+    ss_mask (*needs)(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want);
+    /* y (+)= f(x, w), and SAVED */
+    ss_status (*forward)(const ss_call *call);
+    /* x_a (+)= (df/dx)' y_a, w_a (+)= (df/dw)' y_a, each only when wanted; accepts lanes of y_a, x_a, w_a */
+    ss_status (*backward)(const ss_call *call);
+    /* y_t (+)= (df/dx) x_t + (df/dw) w_t, absent tangents are zero */
+    ss_status (*tangent_forward)(const ss_call *call);
+    /* x_at (+)= R{(df/dx)' y_a}, w_at likewise; y_a or y_at may be absent (zero) */
+    ss_status (*tangent_backward)(const ss_call *call);
+    /* loss heads: x_at (+)= H_L x_t, or Fisher; others NULL */
+    ss_status (*curvature)(const ss_call *call);
+    /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
+     * outputs. */
+    double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
+    /* Share of this operator's units that lie at kinks: input values whose sign decides the branch; NULL or
+     * false = smooth */
+    bool (*kinked)(const ss_node *node);
+} ss_op;
+
+/* The operators (one file each under ops/). */
+extern const ss_op ss_op_linear;    /* y = x w'             X: x, W: w [out, in] */
+extern const ss_op ss_op_bias;      /* y = x + b            X: x, W: b; a bias is its own linear term */
+extern const ss_op ss_op_add;       /* y = alpha x0 + beta x1 */
+extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
+extern const ss_op ss_op_pointwise; /* y = f(x) */
+extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */
+extern const ss_op ss_op_loss;      /* mse, cross-entropy, bce_with_logits */
+
+/* The sweep function of an operator, NULL if it has none. */
+ss_status (*ss_op_sweep(const ss_op *op, ss_sweep sweep))(const ss_call *call);
+
+/* Views an operand as a matrix whose columns are the last `columns` elements: leading dimensions are
+ * collapsed into rows. SS_ERROR_INTERNAL when the strides do not allow it (the planner should have inserted a
+ * copy). An absent operand gives an absent matrix. */
+ss_status ss_tensor_matrix(ss_context *context, const ss_tensor *tensor, int64_t columns, ss_matrix *matrix);
+
+#endif
