@@ -113,8 +113,7 @@ typedef struct ss_op {
 } ss_op;
 
 /* The operators (one file each under ops/). */
-extern const ss_op ss_op_linear;    /* y = x w'             X: x, W: w [out, in] */
-extern const ss_op ss_op_bias;      /* y = x + b            X: x, W: b; a bias is its own linear term */
+extern const ss_op ss_op_linear;    /* y = x w' (+ b)       X: x, W: w [out, in], b [out] or absent */
 extern const ss_op ss_op_add;       /* y = alpha x0 + beta x1 */
 extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
 extern const ss_op ss_op_pointwise; /* y = f(x) */
