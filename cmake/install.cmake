@@ -1,0 +1,2 @@
+# Installation: library, program, headers, CMake package, pkg-config file, man page, shell completion.
+include(CMakePackageConfigHelpers)
