@@ -1,5 +1,4 @@
 /* Memory and processors granted by the machine, read from made-up /proc and /sys trees. */
-#define _XOPEN_SOURCE 700 /* setenv */
 #include "base/host.h"
 #include "support/support.h"
 

@@ -1,5 +1,4 @@
 /* Small helpers shared by all suites; see support.h. */
-#define _XOPEN_SOURCE 700 /* nftw, mkdtemp */
 #include "support/support.h"
 
 #include <criterion/criterion.h>
