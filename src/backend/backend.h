@@ -134,6 +134,10 @@ typedef enum ss_loss_kind {
  *  TANGENT_FORWARD   row_loss[lane, i] = w_i (dl/dx) . x_t        float64: gives g'v
  *  TANGENT_BACKWARD  x_at (+)= H_L x_t                            (the adjoint of the loss is 1, its tangent
  * 0) CURVATURE         x_at (+)= H_L x_t, the same; separate so that fused heads can go through their weights
+ *                     with `fisher` instead of H_L, for each target with weight w and unweighted gradient g:
+ *                     w g (g . x_t). mse and bce: a target is one element, x_at_ij = w_i g_ij^2 x_t_ij;
+ *                     cross-entropy: a target is a row, w = w_i c with c = sum_j q_j class_weight_j,
+ *                     g = dl/dx / c
  * l: mse (x - t)^2 summed over the row; bce_with_logits summed over the row; cross-entropy in the stable form
  * of reference 4 (adjoint of the target class = -(sum of the others)). */
 typedef struct ss_loss {
@@ -141,6 +145,7 @@ typedef struct ss_loss {
     ss_sweep     sweep;
     int64_t      lanes;
     bool         accumulate;
+    bool         fisher;    /* CURVATURE only: empirical Fisher of the targets given */
     double       smoothing; /* cross-entropy label smoothing in [0, 1) */
     ss_matrix    x;         /* rows x cols: logits or predictions */
     const int64_t
