@@ -1,0 +1,286 @@
+/* Extreme eigenvalues of a symmetric operator, with bounds that hold: all that a verdict stands on.
+ *
+ * Two-sided thick-restart Lanczos in Krylov-Schur form on the explicit Rayleigh matrix V'HV (reference 1.2).
+ * The tridiagonal T of the recurrence is never used for eigenvalues: noise in the products gives it false
+ * negative Ritz values (reference 1.3). The alpha, beta of the first unrestarted cycle from a random start
+ * serve the Christoffel bound on what the search cannot have missed and the Gauss-Radau counts (2.2, 2.3).
+ * Works for any ss_operator; knows no networks. */
+#ifndef SADDLESCOPE_SPECTRUM_H
+#define SADDLESCOPE_SPECTRUM_H
+
+#include "saddlescope/operator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Bounds from alpha and beta alone (pure functions; no operator needed) --------------------------------
+ * The Lanczos recurrence  beta_j v_{j+1} = H v_j - alpha_j v_j - beta_{j-1} v_{j-1}  from a unit start vector
+ * uniform on the sphere of dimension n. Indices here start at 0. */
+typedef struct ss_tridiagonal {
+    int64_t       k;     /* products: alpha and beta known */
+    const double *alpha; /* [k] */
+    const double *beta;  /* [k]; beta[j] couples vectors j and j + 1, beta[k-1] is the last residual norm */
+    bool          invariant; /* beta[k-1] is below the breakdown floor: the Krylov space is invariant */
+} ss_tridiagonal;
+
+/* Regularised incomplete beta function I_x(a, b), a, b > 0; relative accuracy about 1e-12 up to a, b = 1e10.
+ */
+double ss_bounds_beta_cdf(double a, double b, double x);
+
+/* gamma(eta): P(|gamma_1| < gamma) = eta for the first coordinate gamma_1 of a uniform unit vector of
+ * dimension n, gamma_1^2 ~ Beta(1/2, (n-1)/2). 1 for n = 1. 0 < eta < 1. */
+double ss_bounds_gamma(int64_t n, double eta);
+
+/* log of the reciprocal Christoffel number sum_{j=0..k} p_j(x)^2; the spectral measure of the start vector
+ * has no mass larger than exp(-this) at x. Without p_k when the space is invariant. */
+double ss_bounds_log_christoffel(const ss_tridiagonal *t, double x);
+
+/* With probability >= 1 - eta over the start vector no eigenvalue lies below *lower: the root below theta_min
+ * (and below T's lowest eigenvalue) of sum p_j^2 = 1 / gamma^2, theta_min where there is none or the space is
+ * invariant. The operator's error E is NOT yet subtracted. k = 0 gives -infinity. */
+ss_status ss_bounds_lower(ss_context *context, const ss_tridiagonal *t, double theta_min, int64_t n,
+                          double eta, double *lower);
+/* The same for the highest eigenvalue: none lies above *upper. */
+ss_status ss_bounds_upper(ss_context *context, const ss_tridiagonal *t, double theta_max, int64_t n,
+                          double eta, double *upper);
+
+/* Chebyshev-Markov-Stieltjes: *below <= mass((-inf, x)) <= mass((-inf, x]) <= *upto for the spectral measure
+ * of the start vector, from the Gauss-Radau rule with a node at x. */
+ss_status ss_bounds_mass(ss_context *context, const ss_tridiagonal *t, double x, double *below, double *upto);
+
+/* Largest and smallest rank q of a projector P compatible with  below <= v'Pv <= upto,  v uniform on the
+ * sphere: v'Pv ~ Beta(q/2, (n-q)/2); each end wrong with probability at most eta/2 (Clopper-Pearson like). */
+void ss_bounds_rank(int64_t n, double below, double upto, double eta, int64_t *low, int64_t *high);
+
+typedef struct ss_count {
+    int64_t low, high; /* the number lies in [low, high] with probability >= 1 - eta */
+} ss_count;
+
+typedef struct ss_counts {
+    ss_count negative; /* eigenvalues < -tau */
+    ss_count zero;     /* |eigenvalue| <= tau */
+    ss_count positive; /* eigenvalues > tau */
+    double   w;        /* shift of the Radau nodes for the operator's error: 3 delta (sum ||H v_j||^2)^1/2 */
+} ss_counts;
+
+/* n-(-tau), n0, n+(tau) out of n as intervals (VERDICT 3, Counts): Gauss-Radau at x -+ w, Beta quantiles. */
+ss_status ss_bounds_counts(ss_context *context, const ss_tridiagonal *t, int64_t n, double tau, double delta,
+                           double eta, ss_counts *counts);
+
+/* ---- The eigensolver ------------------------------------------------------------------------------------
+ */
+typedef enum ss_eigen_method {
+    SS_EIGEN_AUTO,         /* basis; three vectors when fewer than 16 basis vectors fit into the memory */
+    SS_EIGEN_BASIS,        /* thick-restart Lanczos on the explicit Rayleigh matrix */
+    SS_EIGEN_THREE_VECTORS /* plain recurrence: eigenvalues are estimates from T, vectors by replay */
+} ss_eigen_method;
+
+typedef enum ss_eigen_reason {
+    SS_EIGEN_RUNNING,    /* inside a monitor */
+    SS_EIGEN_CONVERGED,  /* everything asked for was reached */
+    SS_EIGEN_COMPLETE,   /* the basis spans the whole space: the spectrum is complete */
+    SS_EIGEN_BUDGET,     /* max_products */
+    SS_EIGEN_MONITOR,    /* the monitor asked to stop */
+    SS_EIGEN_INTERRUPTED /* the context's interrupt flag */
+} ss_eigen_reason;
+
+const char *ss_eigen_reason_text(ss_eigen_reason reason); /* "converged", "product limit", ... */
+
+typedef struct ss_eigen_result ss_eigen_result;
+
+typedef enum ss_eigen_action { SS_EIGEN_CONTINUE, SS_EIGEN_STOP } ss_eigen_action;
+
+/* Called after every product (not during replay) with the state so far: products, theta_min, theta_max, ritz,
+ * rayleigh, bounds as of the last check; ss_eigen_vector and ss_eigen_combine work on it. May apply other
+ * operators. A status other than SS_OK ends the search with that status. */
+typedef ss_status (*ss_eigen_monitor)(void *user, ss_eigen_result *state, ss_eigen_action *action);
+
+typedef struct ss_eigen_options {
+    /* What is wanted. If nothing is, the search runs until max_products or until the monitor stops it. */
+    int64_t low;  /* that many lowest eigenvalues */
+    int64_t high; /* that many highest eigenvalues */
+    double below; /* > 0: all eigenvalues < -below as well (never ask for "the k smallest" instead); 0 = no */
+    double above; /* > 0: all eigenvalues > above as well; 0 = no */
+    bool   certify_low;  /* go on until no eigenvalue < -eps can have been missed, or one < -tau is found */
+    bool   certify_high; /* the mirror image */
+
+    /* How accurately */
+    double resolution; /* X: eps = max(tau, X lambda_abs); accuracy below rtol eps is not asked for. 0 = none
+                        */
+    double tau;        /* eigenvalues within tau of zero have no sign; 0 = 3 delta lambda_abs */
+    double rtol_low;   /* pair i is converged when its residual <= max(rtol max(|theta|, eps'), floor), */
+    double rtol_high;  /* eps' = X lambda_abs, floor = 2 sqrt(restarts + 1) delta lambda_abs */
+    double eta;        /* failure probability of each bound */
+    double delta;      /* relative error of the operator (VERDICT 1); 0 = 64 unit roundoffs of its type */
+    double noise;      /* absolute ||(W - C) r||, r unit random: breakdown floor; 0 = delta ||H v_0|| */
+    double
+        lambda_floor; /* smallest lambda_abs: 64 u64 L_scale / max(||theta||, 1)^2 of VERDICT 1; 0 = none */
+
+    /* With what effort */
+    int64_t         max_products; /* 0 = no limit */
+    ss_eigen_method method;
+    int64_t         basis; /* m, largest number of basis vectors; 0 = from memory: 16 .. 64, or up to
+                              min(n, 256) where these are small (nothing beats an unrestarted run) */
+    int64_t memory;        /* bytes for basis and scratch in the backend's memory; 0 = half of what is free */
+    bool    true_residuals; /* one more product per wanted pair at the end: residual and quotient */
+
+    /* From where */
+    uint64_t    seed;
+    const void *start; /* padded vector in the backend's memory, any length > 0, or NULL = random. With a
+                          given start there is no certificate: bounds are infinite */
+    const void *live;  /* NULL, or 0/1 vector in the backend's memory: structural zeros of H are 0 there; the
+                          random start is restricted to the ones */
+    int64_t n_live;    /* number of ones in `live`; ignored without it. Bounds and counts refer to n_live */
+
+    /* Meanwhile */
+    ss_eigen_monitor monitor; /* may be NULL */
+    void            *monitor_user;
+
+    /* Checkpoint: scalars after every product, vectors at restarts, every checkpoint_every seconds and when
+     * interrupted. What lies between is replayed on resume. */
+    const char *checkpoint;       /* path, or NULL; the vectors lie beside it in <path>.basis */
+    double      checkpoint_every; /* seconds */
+    bool        resume;        /* continue from `checkpoint`; SS_ERROR_REFUSED if it does not belong to this
+                                  operator and these options; starts afresh when there is no such file */
+    const char *configuration; /* caller's own text, stored and compared on resume; NULL = "" */
+} ss_eigen_options;
+
+/* Preset for verdicts: one lowest and one highest pair, certify_low, resolution 1e-2, rtol 1e-2, eta 1e-2,
+ * max_products 300, automatic basis. */
+void ss_eigen_options_init(ss_eigen_options *options);
+/* Preset for `eigs`: `low` and `high` pairs to rtol 1e-6, nothing certified, true residuals. */
+void ss_eigen_options_pairs(ss_eigen_options *options, int64_t low, int64_t high);
+/* Writes the options as lines "name = value" into text[size] (truncated, always terminated); returns the
+ * length it would have had, like snprintf. */
+int ss_eigen_options_display(const ss_eigen_options *options, char *text, size_t size);
+
+typedef struct ss_ritz {
+    double value;         /* Ritz value theta */
+    double residual;      /* estimate ((beta s)^2 + floor^2)^1/2 of ||Hx - theta x|| */
+    double true_residual; /* ||Hx - quotient x|| by a product of its own; -1 = not computed */
+    double quotient;      /* x'Hx by that product; equals value up to the operator's error */
+    bool   converged;     /* residual below its limit */
+    bool   stagnated;     /* not converged, but the value has stopped moving (reference 1.4) */
+} ss_ritz;
+
+struct ss_eigen_result {
+    ss_eigen_method method; /* as carried out */
+    ss_eigen_reason reason;
+    bool            estimates; /* three-vector mode: ritz come from T and prove nothing by themselves */
+    int64_t         basis;     /* m in use; 0 in three-vector mode */
+
+    int64_t  size;        /* columns of the basis = order of the Rayleigh matrix */
+    ss_ritz *ritz;        /* [size] ascending */
+    double  *rayleigh;    /* [size, size] symmetric V'HV as computed (upper triangle of the products);
+                             three-vector     mode: NULL. In the first cycle column 0 is the start vector */
+    double *ritz_vectors; /* [size, size] row i = coefficients of Ritz vector i in the basis; ditto NULL */
+
+    double theta_min, theta_max; /* lowest and highest Ritz value of any cycle */
+    double lambda_abs;           /* max(|theta_min|, |theta_max|, lambda_floor) */
+    double error;                /* E = delta lambda_abs */
+    double tau;                  /* as given, or 3 E */
+    double eps;                  /* resolution in curvature: max(tau, X lambda_abs) */
+    double floor;                /* residuals are never claimed to be below it */
+
+    ss_tridiagonal first;         /* alpha, beta of the first cycle with its continuation */
+    int64_t        first_cycle;   /* of them, products with full orthogonalisation */
+    double         start_norm;    /* length of the given start vector; 1 for a random one */
+    double         gamma;         /* gamma(eta) for n_live */
+    double         lower, upper;  /* mu* = min(theta_min, root) - E and its mirror image; -+infinity = none */
+    bool           low_reached;   /* the low pairs (and those < -below) are converged or stagnated */
+    bool           high_reached;  /* likewise */
+    bool           certified_low; /* lower >= -eps and no Ritz value < -tau */
+    bool           certified_high; /* upper <= eps and no Ritz value > tau */
+    bool           complete;       /* the basis spans the whole (live) space */
+
+    int64_t n_live;     /* dimension that bounds and counts refer to */
+    int64_t products;   /* all products, true residuals included, replayed ones not */
+    int64_t replayed;   /* products repeated after a resume or for a vector in three-vector mode */
+    int64_t restarts;   /* thick restarts */
+    int64_t breakdowns; /* fresh random vectors inserted */
+    int64_t invariant; /* dimension of the Krylov space at the first breakdown: its spectrum was complete; 0 =
+                          never */
+    double seconds_operator, seconds_orthogonalisation, seconds_small, seconds_restart, seconds_total;
+
+    struct ss_eigen_state *state; /* basis and scratch; private */
+};
+
+/* Runs the search. *result is owned by the caller (ss_eigen_result_destroy, before the operator and its
+ * backend go) and keeps the basis in memory. On SS_ERROR_INTERRUPTED *result is valid too and holds
+ * everything up to the last product; on any other failure it is NULL. Errors: SS_ERROR_USAGE (options that
+ * contradict each other), SS_ERROR_REFUSED (memory for 4 vectors is not there; a checkpoint of something
+ * else), SS_ERROR_NUMERIC (a product is not finite), SS_ERROR_OUTPUT (checkpoint cannot be written), those of
+ * the operator and of the monitor. */
+ss_status ss_eigen_solve(ss_operator *op, const ss_eigen_options *options, ss_eigen_result **result);
+void      ss_eigen_result_destroy(ss_eigen_result *result); /* NULL allowed */
+
+/* x := unit Ritz vector `index`, padded, in the backend's memory and the operator's real type. In
+ * three-vector mode the recurrence is replayed (as many products again as `first.k`; they count as replayed).
+ */
+ss_status ss_eigen_vector(ss_eigen_result *result, int64_t index, void *x);
+/* x := V c, c [size]: any vector of the space, e.g. f(H) times the start vector in an unrestarted run. Not in
+ * three-vector mode (SS_ERROR_USAGE). */
+ss_status ss_eigen_combine(ss_eigen_result *result, const double *c, void *x);
+/* One product with Ritz vector `index`: fills its true_residual and quotient. */
+ss_status ss_eigen_verify(ss_eigen_result *result, int64_t index);
+/* Counts for any tau and eta from the first cycle (start random, otherwise SS_ERROR_USAGE). */
+ss_status ss_eigen_counts(ss_eigen_result *result, double tau, double eta, ss_counts *counts);
+
+/* Bytes that a search takes in the backend's memory: a basis of m vectors (0 = three-vector mode) and
+ * scratch.
+ */
+int64_t ss_eigen_memory(const ss_operator *op, int64_t m);
+
+/* ---- The dense path -------------------------------------------------------------------------------------
+ */
+typedef struct ss_inertia {
+    int64_t negative; /* eigenvalues < -tau */
+    int64_t zero;     /* |eigenvalue| <= tau */
+    int64_t positive; /* eigenvalues > tau */
+} ss_inertia;
+
+/* Called after every block of columns: `done` of `total` products. */
+typedef ss_status (*ss_dense_monitor)(void *user, int64_t done, int64_t total);
+
+typedef struct ss_dense_options {
+    bool             vectors; /* eigenvectors too */
+    bool             matrix;  /* keep the matrix itself */
+    ss_dense_monitor monitor; /* may be NULL */
+    void            *monitor_user;
+} ss_dense_options;
+
+typedef struct ss_dense_result {
+    ss_context *context;    /* borrowed */
+    int64_t     n;          /* canonical (packed) order everywhere */
+    double     *values;     /* [n] ascending */
+    double     *vectors;    /* [n, n] row i = eigenvector i, or NULL */
+    double     *matrix;     /* [n, n] symmetrised, or NULL */
+    double      asymmetry;  /* max |A - A'| / max |A| before symmetrising; 0 for the zero matrix */
+    double      lambda_abs; /* largest modulus */
+    int64_t     products;
+    double      seconds_operator, seconds_eigen;
+} ss_dense_result;
+
+/* Forms the operator's matrix by products with the unit vectors, in blocks of op->lanes, in canonical order,
+ * symmetrises (A + A')/2 and diagonalises in float64. All arrays are host memory. Interrupted: clean failure
+ * with SS_ERROR_INTERRUPTED, nothing kept. */
+ss_status ss_dense_eigen(ss_operator *op, const ss_dense_options *options, ss_dense_result **result);
+void      ss_dense_result_destroy(ss_dense_result *result); /* NULL allowed */
+/* Bytes that ss_dense_eigen takes at its peak (host and device together); INT64_MAX when that overflows. */
+int64_t    ss_dense_memory(const ss_operator *op, const ss_dense_options *options);
+ss_inertia ss_dense_inertia(const ss_dense_result *result, double tau);
+/* x := eigenvector `index`, padded, in the operator's memory and real type. */
+ss_status ss_dense_vector(const ss_dense_result *result, const ss_operator *op, int64_t index, void *x);
+
+/* ---- Packed and padded vectors --------------------------------------------------------------------------
+ */
+/* packed[n] (host, float64) := the parameters of a padded vector in the operator's memory, and back (padding
+ * becomes zero). */
+ss_status ss_operator_pack(const ss_operator *op, const void *x, double *packed);
+ss_status ss_operator_unpack(const ss_operator *op, const double *packed, void *x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
