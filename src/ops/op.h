@@ -13,7 +13,7 @@
 #define SS_MAX_INPUTS     4
 #define SS_MAX_PARAMETERS 4
 
-typedef struct ss_node ss_node; /* network/graph.h */
+typedef struct ss_node ss_node; /* ops/node.h */
 
 typedef enum ss_derivative {
     SS_PRIMAL,         /* x, w, y, saved, data */
@@ -36,7 +36,7 @@ typedef enum ss_role {
 
 typedef uint64_t ss_mask; /* a set of operands */
 #define SS_OPERAND_COUNT             (4 * SS_ROLE_COUNT)
-#define SS_OPERAND(derivative, role) ((derivative)*SS_ROLE_COUNT + (role))
+#define SS_OPERAND(derivative, role) ((int)(derivative)*SS_ROLE_COUNT + (int)(role))
 #define SS_BIT(derivative, role)     ((ss_mask)1 << SS_OPERAND(derivative, role))
 
 /* A tensor in the backend's memory, with strides in elements; data == NULL: absent (a tangent or adjoint that

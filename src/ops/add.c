@@ -1,0 +1,133 @@
+/* Add: y = alpha x0 + beta x1 (residual connections; with one input y = alpha x0). Linear: the tangent sweeps
+ * are the plain ones, and no adjoint of the primal is ever read. Shapes are equal; a factor of zero is
+ * refused. */
+#include "ops/frame.h"
+
+static double factor_of(const ss_node *node, int input)
+{
+    return input == 0 ? node->attributes.alpha : node->attributes.beta;
+}
+
+static ss_status infer(ss_context *context, ss_node *node)
+{
+    ss_status       status = SS_OK;
+    const ss_value *x0 = &node->values[node->input[0]];
+    char            first[128], second[128];
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const ss_value *x = &node->values[node->input[i]];
+        bool            same = x->rank == x0->rank;
+        if (factor_of(node, i) == 0.0) SS_FAIL_NODE(context, node, "the factor of term %d is zero", i);
+        for (int32_t d = 0; same && d < x->rank; d++) same = x->shape[d] == x0->shape[d];
+        if (!same)
+            SS_FAIL_NODE(context, node, "cannot add shapes %s and %s",
+                         ss_shape_text(x0->rank, x0->shape, first, sizeof first),
+                         ss_shape_text(x->rank, x->shape, second, sizeof second));
+    }
+    ss_node_output_like_input(node);
+fail:
+    return status;
+}
+
+/* The derivative of what a sweep reads: x, x_t on the way forward, y_a, y_at on the way back. */
+static ss_derivative derivative_of(ss_sweep sweep)
+{
+    static const ss_derivative of[SS_SWEEP_COUNT] = { [SS_FORWARD] = SS_PRIMAL,
+                                                      [SS_BACKWARD] = SS_ADJOINT,
+                                                      [SS_TANGENT_FORWARD] = SS_TANGENT,
+                                                      [SS_TANGENT_BACKWARD] = SS_ADJOINT_TANGENT };
+    return of[sweep];
+}
+
+static ss_mask needs(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
+{
+    ss_derivative d = derivative_of(sweep);
+    ss_mask       reads = 0;
+    if (sweep == SS_FORWARD || sweep == SS_TANGENT_FORWARD) {
+        if ((want & SS_BIT(d, SS_Y)) == 0) return 0;
+        for (int32_t i = 0; i < node->n_inputs; i++)
+            if (sweep == SS_FORWARD || (have & SS_BIT(d, SS_X + i))) reads |= SS_BIT(d, SS_X + i);
+    } else if (sweep == SS_BACKWARD || sweep == SS_TANGENT_BACKWARD) {
+        for (int32_t i = 0; i < node->n_inputs; i++)
+            if (want & SS_BIT(d, SS_X + i)) reads = have & SS_BIT(d, SS_Y);
+    }
+    return reads;
+}
+
+/* y (+)= alpha x0 + beta x1, absent terms left out. */
+static ss_status ahead(const ss_call *call, ss_sweep sweep)
+{
+    ss_status     status = SS_OK;
+    ss_derivative d = derivative_of(sweep);
+    ss_frame      f;
+    ss_matrix     x, y;
+    SS_TRY(ss_frame_begin(&f, &ss_op_add, sweep, call));
+    int64_t columns = ss_frame_row_width(&f);
+    bool    accumulate = ss_frame_accumulates(&f, d, SS_Y);
+    SS_TRY(ss_frame_matrix(&f, d, SS_Y, columns, &y));
+    for (int32_t i = 0; i < call->node->n_inputs && y.data != NULL; i++) {
+        SS_TRY(ss_frame_matrix(&f, d, SS_X + i, columns, &x));
+        if (x.data == NULL) continue;
+        SS_TRY(call->backend->class->add(call->backend, call->queue, y.lane_stride != 0 ? call->lanes : 1,
+                                         factor_of(call->node, i), &x, accumulate ? 1.0 : 0.0, &y));
+        accumulate = true;
+    }
+fail:
+    return status;
+}
+
+/* x_i (+)= factor_i y, for adjoints and their tangents alike. */
+static ss_status back(const ss_call *call, ss_sweep sweep)
+{
+    ss_status     status = SS_OK;
+    ss_derivative d = derivative_of(sweep);
+    ss_frame      f;
+    ss_matrix     x, y;
+    SS_TRY(ss_frame_begin(&f, &ss_op_add, sweep, call));
+    int64_t columns = ss_frame_row_width(&f);
+    SS_TRY(ss_frame_matrix(&f, d, SS_Y, columns, &y));
+    for (int32_t i = 0; i < call->node->n_inputs; i++) {
+        SS_TRY(ss_frame_matrix(&f, d, SS_X + i, columns, &x));
+        if (x.data == NULL) continue;
+        SS_TRY(call->backend->class->add(call->backend, call->queue, x.lane_stride != 0 ? call->lanes : 1,
+                                         factor_of(call->node, i), &y,
+                                         ss_frame_accumulates(&f, d, SS_X + i) ? 1.0 : 0.0, &x));
+    }
+fail:
+    return status;
+}
+
+static ss_status forward(const ss_call *call)
+{
+    return ahead(call, SS_FORWARD);
+}
+
+static ss_status backward(const ss_call *call)
+{
+    return back(call, SS_BACKWARD);
+}
+
+static ss_status tangent_forward(const ss_call *call)
+{
+    return ahead(call, SS_TANGENT_FORWARD);
+}
+
+static ss_status tangent_backward(const ss_call *call)
+{
+    return back(call, SS_TANGENT_BACKWARD);
+}
+
+static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
+{
+    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
+    return 0.0; /* no matrix products */
+}
+
+const ss_op ss_op_add = { .name = "add",
+                          .kind = SS_OP_LINEAR,
+                          .infer = infer,
+                          .needs = needs,
+                          .forward = forward,
+                          .backward = backward,
+                          .tangent_forward = tangent_forward,
+                          .tangent_backward = tangent_backward,
+                          .flops = flops };
