@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/first" >/dev/null
 mv "$work/first" "$work/tree"
 
-cmake -S "$source/tests/packaging/outside" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$work/tree" >"$work/log" 2>&1 &&
+cmake -G Ninja -S "$source/tests/packaging/outside" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$work/tree" >"$work/log" 2>&1 &&
     cmake --build "$work/by-cmake" >>"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 "$work/by-cmake/outside"
 
