@@ -6,6 +6,7 @@
 #define SS_NETWORK_GRAPH_H
 
 #include "ops/node.h"
+#include "saddlescope/network.h"
 
 struct ss_archive;
 
@@ -40,13 +41,24 @@ ss_status ss_graph_add_parameter(ss_graph *graph, const char *name, int32_t rank
 ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
                             const ss_attributes *attributes, int32_t n_inputs, const int32_t *inputs,
                             int32_t n_parameters, const int32_t *parameters, int32_t layer, int32_t *output);
-/* Adds a view of a value (offset and strides in elements of the base's sample). */
+/* Adds a view of a value; offset and strides in elements of the storage that holds the base's sample, so that
+ * a view of a view is a view of the same storage. */
 ss_status ss_graph_add_view(ss_graph *graph, int32_t base, int32_t rank, const int64_t *shape, int64_t offset,
                             const int64_t *strides, int32_t *value);
 
+/* Appends the loss on the network's output, or replaces the attributes of the one that is there.
+ * `attributes`: loss, smoothing, class_ids. */
+ss_status ss_graph_add_loss(ss_graph *graph, const ss_attributes *attributes, int32_t *node);
+/* Sorts the parameters by name and renumbers the nodes' references; binding and activating call it. Numbers
+ * handed out by ss_graph_add_parameter are void afterwards. SS_ERROR_INPUT when two have the same name. */
+ss_status ss_graph_sort_parameters(ss_graph *graph);
+/* "3 (Tanh)", the layer a value comes from, or "the network's input"; borrowed. */
+const char *ss_graph_value_origin(const ss_graph *graph, int32_t value);
+
 /* Binds every declared parameter to the tensor of that name: missing, extra and misshapen ones, NaN and
- * infinity are errors that name file and tensor. The archive is kept open by the graph (ownership passes on
- * success). */
+ * infinity are errors that name file and tensor; `num_batches_tracked` is ignored. When every name in the
+ * file carries one more prefix ("model.", "module."), it is stripped, and the description says so. The
+ * archive is kept open by the graph (ownership passes on success). */
 ss_status ss_graph_bind(ss_graph *graph, struct ss_archive *archive, const char *path);
 /* Binds seeded initial weights: torch's defaults, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); stream
  * SS_STREAM_WEIGHTS. */
@@ -58,14 +70,13 @@ ss_status ss_graph_activate(ss_graph *graph, int32_t n_include, const char *cons
                             const char *const *exclude);
 /* Sets lambda of the parameters matching each glob in turn (later rules win). SS_ERROR_USAGE when one matches
  * nothing. */
-typedef struct ss_decay_rule {
-    const char *glob;   /* NULL = all parameters */
-    double      lambda; /* >= 0 */
-} ss_decay_rule;
 ss_status ss_graph_set_decay(ss_graph *graph, int32_t n_rules, const ss_decay_rule *rules);
 
 /* Packed (canonical) <-> padded vectors on the host. */
 void ss_layout_pack(const ss_layout *layout, ss_real real, const void *padded, void *packed);
 void ss_layout_unpack(const ss_layout *layout, ss_real real, const void *packed, void *padded);
+
+/* The graph of an open network; borrowed. */
+ss_graph *ss_network_graph(ss_network *network);
 
 #endif

@@ -20,8 +20,8 @@ static ss_status infer(ss_context *context, ss_node *node)
         for (int32_t d = 0; same && d < x->rank; d++) same = x->shape[d] == x0->shape[d];
         if (!same)
             SS_FAIL_NODE(context, node, "cannot add shapes %s and %s",
-                         ss_shape_text(x0->rank, x0->shape, first, sizeof first),
-                         ss_shape_text(x->rank, x->shape, second, sizeof second));
+                         ss_node_shape_text(x0->rank, x0->shape, first, sizeof first),
+                         ss_node_shape_text(x->rank, x->shape, second, sizeof second));
     }
     ss_node_output_like_input(node);
 fail:

@@ -56,7 +56,8 @@ ss_status ss_tensor_matrix(ss_context *context, const ss_tensor *tensor, int64_t
         char text[128];
         return ss_fail(context, SS_ERROR_INTERNAL,
                        "a tensor of shape %s cannot be viewed as a matrix with %lld columns without a copy",
-                       ss_shape_text(tensor->rank, tensor->shape, text, sizeof text), (long long)columns);
+                       ss_node_shape_text(tensor->rank, tensor->shape, text, sizeof text),
+                       (long long)columns);
     }
     matrix->data = tensor->data;
     matrix->cols = columns;
@@ -180,7 +181,7 @@ ss_status ss_node_fail(ss_context *context, const ss_node *node, const char *for
     return ss_fail(context, SS_ERROR_INPUT, "layer %s: %s", node->name, text);
 }
 
-const char *ss_shape_text(int32_t rank, const int64_t *shape, char *text, size_t size)
+const char *ss_node_shape_text(int32_t rank, const int64_t *shape, char *text, size_t size)
 {
     size_t used = 0;
     if (size == 0) return text;

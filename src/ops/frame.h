@@ -62,7 +62,7 @@ ss_status ss_node_fail(ss_context *context, const ss_node *node, const char *for
     __attribute__((format(printf, 3, 4), cold));
 
 /* "[3, 4]" of a shape into `text` (size bytes, cut short when it does not fit); returns text. */
-const char *ss_shape_text(int32_t rank, const int64_t *shape, char *text, size_t size);
+const char *ss_node_shape_text(int32_t rank, const int64_t *shape, char *text, size_t size);
 
 /* The output has the shape of input 0; nothing is saved. */
 void ss_node_output_like_input(ss_node *node);

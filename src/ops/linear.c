@@ -24,17 +24,18 @@ static ss_status infer(ss_context *context, ss_node *node)
 
     if (w->array.rank != 2 || w->array.shape[0] != out)
         SS_FAIL_NODE(context, node, "weight '%s' has shape %s, expected [%lld, inputs]", w->name,
-                     ss_shape_text(w->array.rank, w->array.shape, found, sizeof found), (long long)out);
+                     ss_node_shape_text(w->array.rank, w->array.shape, found, sizeof found), (long long)out);
     if (ss_node_has_parameter(node, 1)) {
         const ss_parameter *b = &node->parameters[node->parameter[1]];
         if (b->array.rank != 1 || b->array.shape[0] != out)
             SS_FAIL_NODE(context, node, "bias '%s' has shape %s, expected [%lld]", b->name,
-                         ss_shape_text(b->array.rank, b->array.shape, found, sizeof found), (long long)out);
+                         ss_node_shape_text(b->array.rank, b->array.shape, found, sizeof found),
+                         (long long)out);
     }
     if (x->rank < 1 || x->shape[x->rank - 1] != w->array.shape[1])
-        SS_FAIL_NODE(context, node,
-                     "expects %lld input features in the last dimension, its input has shape %s",
-                     (long long)w->array.shape[1], ss_shape_text(x->rank, x->shape, found, sizeof found));
+        SS_FAIL_NODE(
+            context, node, "expects %lld input features in the last dimension, its input has shape %s",
+            (long long)w->array.shape[1], ss_node_shape_text(x->rank, x->shape, found, sizeof found));
     ss_node_output_like_input(node);
     node->output_shape[node->output_rank - 1] = out;
 fail:

@@ -12,8 +12,8 @@ static ss_status infer(ss_context *context, ss_node *node)
     for (int32_t d = 0; same && d < a->rank; d++) same = a->shape[d] == b->shape[d];
     if (!same)
         SS_FAIL_NODE(context, node, "cannot multiply shapes %s and %s",
-                     ss_shape_text(a->rank, a->shape, first, sizeof first),
-                     ss_shape_text(b->rank, b->shape, second, sizeof second));
+                     ss_node_shape_text(a->rank, a->shape, first, sizeof first),
+                     ss_node_shape_text(b->rank, b->shape, second, sizeof second));
     ss_node_output_like_input(node);
 fail:
     return status;

@@ -17,13 +17,14 @@ static ss_status infer(ss_context *context, ss_node *node)
     for (int32_t d = x->rank - 1; d >= 0 && columns < wanted; d--) columns *= x->shape[d];
     if (columns != wanted)
         SS_FAIL_NODE(context, node, "normalises the last %lld elements, which does not fit the shape %s",
-                     (long long)wanted, ss_shape_text(x->rank, x->shape, text, sizeof text));
+                     (long long)wanted, ss_node_shape_text(x->rank, x->shape, text, sizeof text));
     for (int32_t i = 0; i < node->n_parameters; i++) {
         if (!ss_node_has_parameter(node, i)) continue;
         const ss_parameter *p = &node->parameters[node->parameter[i]];
         if (p->count != columns)
             SS_FAIL_NODE(context, node, "'%s' has shape %s, expected %lld elements", p->name,
-                         ss_shape_text(p->array.rank, p->array.shape, text, sizeof text), (long long)columns);
+                         ss_node_shape_text(p->array.rank, p->array.shape, text, sizeof text),
+                         (long long)columns);
     }
     ss_node_output_like_input(node);
     node->saved_count = 2 * (x->count / columns);
