@@ -306,8 +306,9 @@ def weight_decay_of(name, decay):
 
 
 def loss_and_gradient(module, x, y, spec, trainable):
-    """(loss, {name: gradient}) of the whole data set: mean over counted targets + sum of decay/2 |p|^2."""
-    parameters = {k: p for k, p in module.named_parameters() if k in trainable}
+    """(loss, {name: gradient}): mean over the counted targets of the whole data set + sum of decay/2 |p|^2.
+
+    The decay is summed over all parameters (frozen ones add a constant), the gradient is that of trainable ones."""
     for name, p in module.named_parameters():
         p.requires_grad_(name in trainable)
         p.grad = None
@@ -319,10 +320,11 @@ def loss_and_gradient(module, x, y, spec, trainable):
     if not count > 0:
         raise ExportError("no target is counted: every label is -100")
     loss, gradient = total / count, {}
-    for name, p in parameters.items():
+    for name, p in module.named_parameters():
         decay = weight_decay_of(name, spec.get("weight_decay", 0.0))
-        gradient[name] = (torch.zeros_like(p) if p.grad is None else p.grad / count) + decay * p.detach()
         loss += decay / 2 * float((p.detach() ** 2).sum())
+        if name in trainable:
+            gradient[name] = (torch.zeros_like(p) if p.grad is None else p.grad / count) + decay * p.detach()
     return loss, gradient
 
 
@@ -454,11 +456,11 @@ def export_huggingface(model, x, y, out, weight_decay=0.0):
         raise ExportError("no target is counted: every label is -100")
     value, square = total / count, 0.0
     for name, p in exact.named_parameters():
+        decay = weight_decay_of(name, weight_decay)
+        value += decay / 2 * float((p.detach() ** 2).sum())
         if name in trainable:
-            decay = weight_decay_of(name, weight_decay)
             gradient = (0 if p.grad is None else p.grad / count) + decay * p.detach()
             square += float((gradient ** 2).sum())
-            value += decay / 2 * float((p.detach() ** 2).sum())
     spec = {"loss": loss, "weight_decay": weight_decay, "expect_loss": value, "expect_gradient_norm": math.sqrt(square),
             "written_by": f"export_torch.py, torch {torch.__version__}"}
     if len(trainable) < len(list(model.parameters())):
