@@ -37,7 +37,7 @@ Test(memory, nth_allocation_fails_once, .init = ss_test_begin, .fini = ss_test_e
         cr_assert(status == (i == 3 ? SS_ERROR_MEMORY : SS_OK), "call %d", i);
         cr_assert((blocks[i] == NULL) == (i == 3));
     }
-    cr_assert(strstr(ss_context_message(ss_test_context), "56 bytes") != NULL);
+    cr_assert(strstr(ss_context_message(ss_test_context), "7 elements of 8 bytes") != NULL);
     cr_assert(ss_context_allocations(ss_test_context) == 6);
     for (int i = 0; i < 6; i++) ss_free(ss_test_context, blocks[i]);
 }
@@ -76,7 +76,7 @@ Test(memory, reallocation_keeps_and_zeroes, .init = ss_test_begin, .fini = ss_te
     ss_context_fail_allocation(ss_test_context, 1);
     int32_t *before = numbers;
     ss_test_refuse(ss_reallocate(ss_test_context, 5000, sizeof *numbers, (void **)&numbers), SS_ERROR_MEMORY,
-                   "20000 bytes");
+                   "5000 elements of 4 bytes");
     cr_assert(numbers == before && numbers[9] == 10);
     ss_free(ss_test_context, numbers);
 }
