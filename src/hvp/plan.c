@@ -1,0 +1,150 @@
+/* The planner: micro-batch, cache plan and lanes within a memory budget.
+ *
+ * A plan's memory is not modelled but compiled: compilation allocates nothing on the device and costs
+ * microseconds per step, so the planner compiles candidates and reads their arena sizes. Candidates in order
+ * of flops: everything cached; then as many micro-batches cached as fit, the others with recomputed adjoints,
+ * with everything recomputed, with checkpoints; then smaller micro-batches. */
+#include "hvp/program.h"
+
+/* A micro-batch whose widest tensor is about this size stays in the caches between the steps of a layer,
+ * while the matrix products are still efficient. */
+#define TENSOR_BYTES  (2 << 20)
+#define MINIMUM_BATCH 256
+#define MAXIMUM_BATCH 16384
+/* More lanes than this bring nothing: the weights' share of the work is spread thin enough. */
+#define MAXIMUM_LANES     16
+#define LANE_MEMORY_SHARE 8 /* lanes may take an eighth of the budget */
+
+static int64_t widest_value(const ss_graph *graph)
+{
+    int64_t widest = 1;
+    for (int32_t i = 0; i < graph->n_values; i++) widest = ss_max64(widest, graph->values[i].count);
+    return widest;
+}
+
+static int64_t first_micro_batch(const ss_problem *problem, const ss_backend *backend,
+                                 const ss_plan_request *request, int64_t samples)
+{
+    int64_t batch = TENSOR_BYTES / (widest_value(problem->graph) * (int64_t)ss_real_size(backend->real));
+    batch = ss_min64(ss_max64(batch, MINIMUM_BATCH), MAXIMUM_BATCH);
+    if (request->batch_size > 0) batch = ss_min64(batch, request->batch_size);
+    /* Equal micro-batches rather than a small rest. */
+    int64_t count = (samples + batch - 1) / batch;
+    return (samples + count - 1) / count;
+}
+
+/* Lanes pay while a vector's pass is bound by the weights or by overheads: small networks, small data. */
+static int choose_lanes(const ss_problem *problem, const ss_backend *backend, const ss_plan_request *request,
+                        int64_t micro_batch)
+{
+    if (request->lanes > 0) return request->lanes;
+    if (request->computation != SS_COMPUTE_PRODUCT) return 1;
+    int64_t per_lane = 0;
+    for (int32_t i = 0; i < problem->graph->n_values; i++) per_lane += problem->graph->values[i].count;
+    per_lane *= 2 * micro_batch * (int64_t)ss_real_size(backend->real);
+    int64_t limit = ss_min64(request->budget / LANE_MEMORY_SHARE, (int64_t)64 << 20);
+    int64_t lanes = per_lane > 0 ? limit / per_lane : MAXIMUM_LANES;
+    return (int)ss_max64(1, ss_min64(lanes, MAXIMUM_LANES));
+}
+
+static ss_status try_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                          const ss_program_options *options, int64_t budget, ss_program **best,
+                          int64_t *needed)
+{
+    ss_status   status = SS_OK;
+    ss_program *p = NULL;
+    SS_TRY(ss_program_compile(context, backend, problem, options, &p));
+    *needed = p->arena_bytes + p->staging_bytes;
+    if (*needed <= budget) {
+        ss_program_destroy(*best);
+        *best = p;
+    } else {
+        ss_program_destroy(p);
+    }
+fail:
+    return status;
+}
+
+/* The largest number of cached micro-batches that fits, the others doing `rest`; *best stays when none does.
+ */
+static ss_status most_cached(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                             ss_program_options options, int64_t batches, int64_t budget, ss_program **best,
+                             int64_t *needed)
+{
+    ss_status status = SS_OK;
+    int64_t   low = 0, high = batches - 1, least;
+    options.cached = 0;
+    SS_TRY(try_plan(context, backend, problem, &options, budget, best, &least));
+    *needed = ss_min64(*needed, least);
+    if (least > budget) return SS_OK;
+    while (low < high) {
+        int64_t bytes;
+        options.cached = (low + high + 1) / 2;
+        SS_TRY(try_plan(context, backend, problem, &options, budget, best, &bytes));
+        if (bytes <= budget)
+            low = options.cached;
+        else
+            high = options.cached - 1;
+    }
+fail:
+    return status;
+}
+
+static ss_status search(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                        ss_program_options options, const ss_plan_request *request, int64_t samples,
+                        ss_program **best, int64_t *needed)
+{
+    ss_status status = SS_OK;
+    int64_t   batches = (samples + options.micro_batch - 1) / options.micro_batch, bytes;
+    bool      any = request->cache == SS_CACHE_AUTO;
+    if (any || request->cache == SS_CACHE_ALL || request->computation != SS_COMPUTE_PRODUCT) {
+        options.cached = batches;
+        options.rest = SS_CACHE_NONE;
+        SS_TRY(try_plan(context, backend, problem, &options, request->budget, best, &bytes));
+        *needed = ss_min64(*needed, bytes);
+        if (*best || request->computation != SS_COMPUTE_PRODUCT) return SS_OK;
+    }
+    for (ss_cache rest = SS_CACHE_ACTIVATIONS; rest <= SS_CACHE_CHECKPOINT && !*best; rest++) {
+        options.rest = rest;
+        options.cached = 0;
+        if (any) {
+            SS_TRY(most_cached(context, backend, problem, options, batches, request->budget, best, needed));
+        } else if (request->cache == rest) {
+            SS_TRY(try_plan(context, backend, problem, &options, request->budget, best, &bytes));
+            *needed = ss_min64(*needed, bytes);
+        }
+    }
+fail:
+    return status;
+}
+
+ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                          const ss_plan_request *request, ss_program **program)
+{
+    ss_status   status = SS_OK;
+    ss_program *best = NULL;
+    int64_t samples = request->samples.index ? request->samples.count : problem->samples, needed = INT64_MAX;
+    int64_t batch = first_micro_batch(problem, backend, request, samples);
+    *program = NULL;
+    for (;; batch = (batch + 1) / 2) {
+        ss_program_options options = { .computation = request->computation,
+                                       .product = request->product,
+                                       .samples = request->samples,
+                                       .micro_batch = batch,
+                                       .lanes = choose_lanes(problem, backend, request, batch),
+                                       .stream_weights = request->stream_weights,
+                                       .label_seed = request->label_seed };
+        SS_TRY(search(context, backend, problem, options, request, samples, &best, &needed));
+        if (best || batch == 1) break;
+    }
+    if (!best)
+        SS_FAIL(
+            context, SS_ERROR_REFUSED,
+            "%.1f MiB of memory are not enough: the smallest plan needs %.1f MiB (--memory %lldM would do)",
+            (double)request->budget / 0x1p20, (double)needed / 0x1p20, (long long)(needed / (1 << 20) + 1));
+    *program = best;
+    return SS_OK;
+fail:
+    ss_program_destroy(best);
+    return status;
+}

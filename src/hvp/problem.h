@@ -1,0 +1,50 @@
+/* The problem: a graph with its loss head and the data rows, in the form that the program compiler reads.
+ *
+ * Built once per objective (hvp/problem.c). Everything here is on the host and independent of the real type,
+ * so that the working and the confirming program start from the same exact source. */
+#ifndef SS_HVP_PROBLEM_H
+#define SS_HVP_PROBLEM_H
+
+#include "network/graph.h"
+#include "saddlescope/dataset.h"
+#include "saddlescope/objective.h"
+
+typedef struct ss_problem {
+    ss_context       *context;
+    const ss_graph   *graph;        /* with the loss as its last node; borrowed */
+    const ss_node    *loss;         /* that node */
+    ss_node           sampled_loss; /* the same head with class ids, for Monte-Carlo labels of soft targets */
+    const ss_dataset *dataset;      /* borrowed */
+    ss_loss_kind      kind;
+    double            smoothing;    /* label smoothing */
+    bool              class_ids;    /* targets are ids, not values */
+    int64_t           samples;      /* of the data set */
+    int64_t           rows;         /* loss rows per sample: 1, or the leading extents of the output */
+    int64_t           columns;      /* elements per loss row */
+    int64_t          *ids;          /* [samples * rows] class ids (-100 = not counted), or NULL */
+    ss_array          targets;      /* values [samples, rows * columns]; data NULL when ids */
+    double           *row_weight;   /* [samples * rows] not normalised; 0 = not counted */
+    double           *class_weight; /* [columns] as ss_loss.class_weight, or NULL */
+    ss_array          inputs;       /* [samples, input count] */
+    double            scale, shift; /* of the inputs */
+} ss_problem;
+
+/* Normaliser of a subset (NULL = all): the objective's data term is (1 / normaliser) sum row_weight l. Also
+ * the number of counted targets. */
+void ss_problem_normaliser(const ss_problem *problem, const ss_samples *samples, double *normaliser,
+                           int64_t *targets);
+
+/* Puts the loss that the options ask for at the end of the graph. SS_ERROR_USAGE for an unknown loss. */
+ss_status   ss_problem_prepare_graph(ss_context *context, ss_graph *graph, const ss_dataset *dataset,
+                                     const ss_objective_options *options);
+const char *ss_problem_loss_name(const ss_problem *problem); /* "mse" ...; static */
+
+/* Checks network, data and options against each other and builds the problem. */
+ss_status ss_problem_create(ss_context *context, const ss_graph *graph, const ss_dataset *dataset,
+                            const ss_objective_options *options, ss_problem **problem);
+void      ss_problem_destroy(ss_problem *problem);
+
+/* Facts that need no pass over the network (ss_objective_facts). */
+ss_status ss_problem_facts(const ss_problem *problem, ss_objective_facts *facts);
+
+#endif

@@ -1,0 +1,334 @@
+/* Last pass and execution: binds addresses and runs the steps.
+ *
+ * Arena operands are bound once when the arena is taken, the slices of v and Hv at each product. The loop
+ * allocates nothing. */
+#include "hvp/program.h"
+
+#include <string.h>
+
+/* ---- Memory ---- */
+
+static int64_t element_size(const ss_program *p, const ss_operand *operand)
+{
+    return operand->which == SS_OPERAND(SS_PRIMAL, SS_ROW_LOSS) ? 8 : (int64_t)ss_real_size(p->backend->real);
+}
+
+static void bind_list(ss_program *p, const ss_step_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        for (int32_t j = 0; j < list->steps[i].n_operands; j++) {
+            ss_operand      *operand = &p->operands[list->steps[i].first_operand + j];
+            const ss_buffer *b = &p->buffers[operand->buffer];
+            operand->tensor.accumulate = operand->accumulate;
+            if (b->slot != SS_SLOT_ARENA) continue;
+            operand->tensor.data = (char *)p->arena + b->offset + operand->element * element_size(p, operand);
+            operand->tensor.lane_stride = b->lane_stride;
+        }
+}
+
+ss_status ss_program_acquire(ss_program *p)
+{
+    ss_status status = SS_OK;
+    if (p->arena) return SS_OK;
+    int64_t rows = p->samples * p->problem->rows;
+    if (!p->staging) SS_TRY(ss_allocate(p->context, p->staging_bytes, 1, &p->staging));
+    if (!p->row_loss && p->row_loss_buffer >= 0) SS_TRY(SS_NEW_ARRAY(p->context, rows, &p->row_loss));
+    SS_TRY(p->backend->class->allocate(p->backend, p->arena_bytes, &p->arena));
+    bind_list(p, &p->prologue);
+    bind_list(p, &p->body);
+    p->ready = false;
+fail:
+    return status;
+}
+
+void ss_program_release(ss_program *p)
+{
+    if (p->arena) p->backend->class->release(p->backend, p->arena);
+    ss_free(p->context, p->staging);
+    ss_free(p->context, p->row_loss);
+    p->arena = p->staging = NULL;
+    p->row_loss = NULL;
+    p->ready = false;
+}
+
+void ss_program_set_point(ss_program *p, const ss_point *point)
+{
+    bool moved = point && point->direction && point->step != 0;
+    /* The direction's contents may have changed under the same address, so only "still at theta" is sure. */
+    if (!moved && !p->direction) return;
+    p->step = moved ? point->step : 0;
+    p->direction = moved ? point->direction : NULL;
+    p->ready = false;
+}
+
+/* ---- Data ---- */
+
+static int64_t sample_at(const ss_program *p, int64_t i)
+{
+    return p->options.samples.index ? p->options.samples.index[i] : i;
+}
+
+/* The stored rows of a micro-batch: in place when they lie together, else gathered into the staging memory.
+ */
+static const void *gather(ss_program *p, const ss_step *step, const void *data, int64_t row_bytes)
+{
+    int64_t first = (int64_t)step->micro_batch * p->options.micro_batch;
+    if (!p->options.samples.index) return (const char *)data + first * row_bytes;
+    for (int64_t i = 0; i < step->samples; i++)
+        memcpy((char *)p->staging + i * row_bytes, (const char *)data + sample_at(p, first + i) * row_bytes,
+               (size_t)row_bytes);
+    return p->staging;
+}
+
+/* Stored rows to the real type, by way of a raw buffer where the host's memory is out of the device's reach.
+ */
+static ss_status load_rows(ss_program *p, const ss_step *step, const ss_array *array, double scale,
+                           double shift)
+{
+    ss_status         status = SS_OK;
+    ss_backend       *b = p->backend;
+    const ss_operand *to = &p->operands[step->first_operand];
+    int64_t           count = to->tensor.shape[0], bytes = count * (int64_t)ss_type_size(array->type);
+    const void       *from = gather(p, step, array->data, bytes / step->samples);
+    if (b->class->space != SS_MEMORY_HOST) {
+        SS_TRY(b->class->upload(b, NULL, to[1].tensor.data, from, bytes));
+        SS_TRY(b->class->queue_synchronize(b, NULL)); /* the staging memory is used again */
+        from = to[1].tensor.data;
+    }
+    SS_TRY(b->class->convert(b, NULL, to->tensor.data, b->real, from, array->type, count, scale, shift));
+fail:
+    return status;
+}
+
+static ss_status upload_now(ss_program *p, void *to, const void *from, int64_t bytes)
+{
+    ss_status status = SS_OK;
+    SS_TRY(p->backend->class->upload(p->backend, NULL, to, from, bytes));
+    SS_TRY(p->backend->class->queue_synchronize(p->backend, NULL));
+fail:
+    return status;
+}
+
+static ss_status load_weights(ss_program *p, const ss_step *step)
+{
+    int64_t rows = p->problem->rows, first = (int64_t)step->micro_batch * p->options.micro_batch;
+    double *weight = p->staging;
+    for (int64_t i = 0; i < step->samples; i++)
+        for (int64_t j = 0; j < rows; j++)
+            weight[i * rows + j] = p->problem->row_weight[sample_at(p, first + i) * rows + j] / p->normaliser;
+    return upload_now(p, p->operands[step->first_operand].tensor.data, weight, step->samples * rows * 8);
+}
+
+static ss_status load_target(ss_program *p, const ss_step *step)
+{
+    if (!p->problem->class_ids) return load_rows(p, step, &p->problem->targets, 1, 0);
+    int64_t     bytes = step->samples * p->problem->rows * 8;
+    const void *ids = gather(p, step, p->problem->ids, bytes / step->samples);
+    return upload_now(p, p->operands[step->first_operand].tensor.data, ids, bytes);
+}
+
+static ss_status place_weight(ss_program *p, const ss_step *step)
+{
+    ss_status           status = SS_OK;
+    ss_backend         *b = p->backend;
+    const ss_parameter *w = &p->problem->graph->parameters[step->parameter];
+    const ss_operand   *to = &p->operands[step->first_operand];
+    const void         *from = w->array.data, *direction = NULL;
+    if (b->class->space != SS_MEMORY_HOST) {
+        SS_TRY(b->class->upload(b, NULL, to[1].tensor.data, from,
+                                w->count * (int64_t)ss_type_size(w->array.type)));
+        from = to[1].tensor.data;
+    }
+    if (step->at_point && p->direction)
+        direction = (const char *)p->direction + w->offset * (int64_t)ss_real_size(b->real);
+    SS_TRY(b->class->place(b, NULL, to->tensor.data, from, w->array.type, w->count, p->step, direction));
+fail:
+    return status;
+}
+
+/* Labels are numbered by the sample's place in the data set, so that subsets draw the same ones: one call for
+ * each run of neighbours. */
+static ss_status sample_targets(ss_program *p, const ss_step *step)
+{
+    ss_status         status = SS_OK;
+    ss_backend       *b = p->backend;
+    const ss_problem *problem = p->problem;
+    const ss_operand *x = &p->operands[step->first_operand], *target = x + 1;
+    int64_t           first = (int64_t)step->micro_batch * p->options.micro_batch, rows = problem->rows;
+    bool              ids = problem->sampled_loss.attributes.class_ids;
+    ss_matrix         all;
+    SS_TRY(ss_tensor_matrix(p->context, &x->tensor, problem->columns, &all));
+    int64_t size = (int64_t)ss_real_size(b->real);
+    for (int64_t i = 0, end; i < step->samples; i = end) {
+        for (end = i + 1;
+             end < step->samples && sample_at(p, first + end) == sample_at(p, first + end - 1) + 1;)
+            end++;
+        ss_matrix part = all, values = { 0 };
+        part.data = (char *)all.data + i * rows * all.ld * size;
+        part.rows = (end - i) * rows;
+        if (!ids) {
+            values = part;
+            values.ld = problem->columns;
+            values.data = (char *)target->tensor.data + i * rows * problem->columns * size;
+        }
+        SS_TRY(b->class->sample_targets(
+            b, NULL, problem->kind, &part, p->options.label_seed, sample_at(p, first + i) * rows,
+            ids ? (int64_t *)target->tensor.data + i * rows : NULL, ids ? NULL : &values));
+    }
+fail:
+    return status;
+}
+
+/* ---- The other steps ---- */
+
+static ss_status count_kinks(ss_program *p, const ss_step *step)
+{
+    ss_status         status = SS_OK;
+    const ss_operand *a = &p->operands[step->first_operand], *b = a + 1;
+    ss_matrix         at_point, at_theta;
+    int64_t columns = a->tensor.shape[a->tensor.rank - 1], size = (int64_t)ss_real_size(p->backend->real);
+    SS_TRY(ss_tensor_matrix(p->context, &a->tensor, columns, &at_point));
+    SS_TRY(ss_tensor_matrix(p->context, &b->tensor, columns, &at_theta));
+    bool    whole = at_point.ld == columns && at_theta.ld == columns;
+    int64_t calls = whole ? 1 : at_point.rows, n = whole ? at_point.rows * columns : columns;
+    for (int64_t i = 0; i < calls; i++) {
+        int64_t changed = 0;
+        SS_TRY(p->backend->class->count_sign_changes(
+            p->backend, NULL, n, (const char *)at_point.data + i * at_point.ld * size,
+            (const char *)at_theta.data + i * at_theta.ld * size, &changed));
+        p->kinks += changed;
+        p->units += n;
+    }
+fail:
+    return status;
+}
+
+static ss_status run_decay(ss_program *p, const ss_step *step, int64_t lanes)
+{
+    ss_status           status = SS_OK;
+    ss_backend         *b = p->backend;
+    const ss_parameter *w = &p->problem->graph->parameters[step->parameter];
+    const ss_operand   *from = &p->operands[step->first_operand], *to = from + 1;
+    int64_t             size = (int64_t)ss_real_size(b->real);
+    if (step->kind == SS_STEP_DECAY_LOSS) {
+        double square = 0;
+        SS_TRY(b->class->dot(b, NULL, w->count, from->tensor.data, from->tensor.data, &square));
+        p->decay_loss += w->decay / 2 * square;
+        return SS_OK;
+    }
+    for (int64_t l = 0; l < lanes; l++)
+        SS_TRY(b->class->axpby(b, NULL, w->count, w->decay,
+                               (const char *)from->tensor.data + l * from->tensor.lane_stride * size, 1,
+                               (char *)to->tensor.data + l * to->tensor.lane_stride * size));
+fail:
+    return status;
+}
+
+static ss_status run_sweep(ss_program *p, const ss_step *step, int64_t lanes)
+{
+    const ss_operand *operands = &p->operands[step->first_operand];
+    ss_call          *call = &p->call;
+    call->node = step->node;
+    call->backend = p->backend;
+    call->queue = NULL;
+    call->lanes = lanes;
+    call->fisher = p->options.product == SS_PRODUCT_FISHER_EMPIRICAL ||
+                   p->options.product == SS_PRODUCT_FISHER_MONTE_CARLO;
+    for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which] = operands[j].tensor;
+    ss_status status = ss_op_sweep(step->node->op, step->sweep)(call);
+    for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which].data = NULL;
+    return status;
+}
+
+/* The vectors of this product. */
+typedef struct vectors {
+    const void *v;
+    int64_t     ldv;
+    void       *hv;
+    int64_t     ldhv;
+    int64_t     lanes;
+} vectors;
+
+static void bind_vectors(ss_program *p, const ss_step *step, const vectors *x)
+{
+    int64_t size = (int64_t)ss_real_size(p->backend->real);
+    for (int32_t j = 0; j < step->n_operands; j++) {
+        ss_operand      *operand = &p->operands[step->first_operand + j];
+        const ss_buffer *b = &p->buffers[operand->buffer];
+        if (b->slot == SS_SLOT_ARENA) continue;
+        char *base = b->slot == SS_SLOT_V ? (char *)x->v : x->hv;
+        operand->tensor.data = base + (b->offset + operand->element) * size;
+        operand->tensor.lane_stride = b->slot == SS_SLOT_V ? x->ldv : x->ldhv;
+    }
+}
+
+static ss_status zero_result(ss_program *p, const vectors *x)
+{
+    ss_status status = SS_OK;
+    int64_t   size = (int64_t)ss_real_size(p->backend->real);
+    for (int64_t l = 0; l < x->lanes; l++)
+        SS_TRY(p->backend->class->zero(p->backend, NULL, (char *)x->hv + l * x->ldhv * size,
+                                       p->problem->graph->layout.padded * size));
+fail:
+    return status;
+}
+
+static ss_status run_step(ss_program *p, const ss_step *step, const vectors *x)
+{
+    ss_backend       *b = p->backend;
+    const ss_operand *operand = &p->operands[step->first_operand];
+    int64_t           lanes = step->laned ? x->lanes : 1;
+    bind_vectors(p, step, x);
+    switch (step->kind) {
+    case SS_STEP_SWEEP: return run_sweep(p, step, lanes);
+    case SS_STEP_ZERO:
+        return b->class->zero(b, NULL, operand->tensor.data, p->buffers[operand->buffer].bytes);
+    case SS_STEP_ZERO_RESULT: return zero_result(p, x);
+    case SS_STEP_PLACE: return place_weight(p, step);
+    case SS_STEP_POISON:
+        return b->class->poison(b, NULL, operand->tensor.data, p->buffers[operand->buffer].bytes);
+    case SS_STEP_LOAD_INPUT:
+        return load_rows(p, step, &p->problem->inputs, p->problem->scale, p->problem->shift);
+    case SS_STEP_LOAD_TARGET: return load_target(p, step);
+    case SS_STEP_LOAD_WEIGHT: return load_weights(p, step);
+    case SS_STEP_LOAD_CLASS:
+        return upload_now(p, operand->tensor.data, p->problem->class_weight, p->problem->columns * 8);
+    case SS_STEP_SAMPLE: return sample_targets(p, step);
+    case SS_STEP_DECAY:
+    case SS_STEP_DECAY_LOSS: return run_decay(p, step, lanes);
+    case SS_STEP_KINKS: return count_kinks(p, step);
+    }
+    return SS_ERROR_INTERNAL;
+}
+
+static ss_status run_list(ss_program *p, const ss_step_list *list, const vectors *x)
+{
+    ss_status status = SS_OK;
+    for (int64_t i = 0; i < list->count; i++) SS_TRY(run_step(p, &list->steps[i], x));
+fail:
+    return status;
+}
+
+ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, void *hv, int64_t ldhv)
+{
+    ss_status status = SS_OK;
+    vectors   x = { .v = v, .ldv = ldv, .hv = hv, .ldhv = ldhv, .lanes = lanes };
+    if (lanes < 1 || lanes > p->options.lanes)
+        SS_FAIL(p->context, SS_ERROR_INTERNAL, "%d lanes asked of a program for %d", lanes, p->options.lanes);
+    SS_TRY(ss_program_acquire(p));
+    if (!p->ready) {
+        SS_TRY(run_list(p, &p->prologue, &x));
+        p->ready = true;
+        p->prologues++;
+    }
+    p->decay_loss = 0;
+    p->kinks = p->units = 0;
+    SS_TRY(run_list(p, &p->body, &x));
+    if (p->row_loss)
+        SS_TRY(p->backend->class->download(p->backend, NULL, p->row_loss,
+                                           (char *)p->arena + p->buffers[p->row_loss_buffer].offset,
+                                           p->samples * p->problem->rows * 8));
+    SS_TRY(p->backend->class->queue_synchronize(p->backend, NULL));
+fail:
+    return status;
+}
