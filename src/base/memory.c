@@ -38,18 +38,22 @@ static bool must_fail(ss_context *context)
     return atomic_compare_exchange_strong(&context->fail_at, &wanted, 0);
 }
 
+static ss_status refuse(ss_context *context, const char *reason, int64_t count, size_t size)
+{
+    ss_fail(context, SS_ERROR_MEMORY, "%s: %lld elements of %zu bytes (%.3g GiB)", reason, (long long)count,
+            size, (double)count * (double)size / 0x1p30);
+    return SS_ERROR_MEMORY;
+}
+
 ss_status ss_allocate(ss_context *context, int64_t count, size_t size, void **memory)
 {
     size_t bytes = 0, total = 0;
     *memory = NULL;
     if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
         __builtin_add_overflow(bytes, sizeof(ss_header) + SS_ALIGNMENT, &total) || total > PTRDIFF_MAX)
-        return ss_fail(context, SS_ERROR_MEMORY, "%lld elements of %zu bytes exceed the address space",
-                       (long long)count, size);
+        return refuse(context, "more than the address space holds", count, size);
     char *block = must_fail(context) ? NULL : calloc(1, total);
-    if (block == NULL)
-        return ss_fail(context, SS_ERROR_MEMORY, "no memory for %lld elements of %zu bytes (%zu bytes)",
-                       (long long)count, size, bytes);
+    if (block == NULL) return refuse(context, "no memory", count, size);
 
     uintptr_t first = (uintptr_t)block + sizeof(ss_header);
     char     *start = block + sizeof(ss_header) + (SS_ALIGNMENT - first % SS_ALIGNMENT) % SS_ALIGNMENT;

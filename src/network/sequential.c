@@ -201,7 +201,7 @@ static ss_status build_flatten(builder *b, const layer *l, int32_t *value)
     ss_status      status = SS_OK;
     const ss_value x = b->graph->values[*value];
     int64_t        start = 1, end = -1, most = x.rank;
-    int64_t        shape[SS_MAX_RANK - 1], strides[SS_MAX_RANK - 1];
+    int64_t        shape[SS_MAX_RANK - 1] = { 0 }, strides[SS_MAX_RANK - 1];
     int32_t        rank = 0;
     SS_TRY(ss_json_integer_or(l->json, "start_dim", -most - 1, most, &start));
     SS_TRY(ss_json_integer_or(l->json, "end_dim", -most - 1, most, &end));
