@@ -55,14 +55,14 @@ int64_t ss_json_length(const ss_json_value *value);
 /* True if the object has the member and it is not null. */
 bool ss_json_has(const ss_json_value *object, const char *key);
 
-/* Member `key` of an object, element `index` of an array, member number `index` of an object in the order of
- * the file: of the kind asked for, else SS_ERROR_INPUT. The key of a member stays valid with the document. */
+/* Member `key` of an object, element `index` of an array: of the kind asked for, else SS_ERROR_INPUT. */
 ss_status ss_json_member(const ss_json_value *object, const char *key, ss_json_kind kind,
                          ss_json_value *member);
 ss_status ss_json_element(const ss_json_value *array, int64_t index, ss_json_kind kind,
                           ss_json_value *element);
-ss_status ss_json_member_at(const ss_json_value *object, int64_t index, ss_json_kind kind,
-                            ss_json_value *member);
+/* Walks over the members of an object in the order of the file: *member, all zero before the first call,
+ * becomes the next one; false behind the last. Their keys stay valid with the document. */
+bool ss_json_next(const ss_json_value *object, ss_json_value *member);
 
 /* Typed members. Required: absent is an error. Bounds are inclusive. A string is borrowed from the document.
  */
