@@ -241,7 +241,7 @@ static void run_row(row *r)
     int64_t        rows = p->x.rows;
     r->x = ss_cpu_row(&p->x, 0, r->i, sizeof(real));
     r->t = p->class_id ? NULL : ss_cpu_row(&p->target, 0, r->i, sizeof(real));
-    r->weight = p->row_weight[r->i];
+    r->weight = p->row_weight ? p->row_weight[r->i] : 0;
     if (r->weight != 0 && p->class_id && (p->class_id[r->i] < 0 || p->class_id[r->i] >= r->n)) {
         r->bad_id = true;
         return;
@@ -249,6 +249,11 @@ static void run_row(row *r)
     r->total = r->weight != 0 && p->kind == SS_LOSS_CROSS_ENTROPY ? total_weight(r) : 0;
     switch (p->sweep) {
     case SS_FORWARD:
+        if (!p->row_loss) { /* the row statistics alone, for the later sweeps */
+            r->weight = 0;
+            if (p->kind == SS_LOSS_CROSS_ENTROPY) (void)entropy_value(r);
+            break;
+        }
         p->row_loss[r->i] = r->weight == 0 && p->kind != SS_LOSS_CROSS_ENTROPY ? 0 : r->weight * row_value(r);
         if (r->weight == 0) p->row_loss[r->i] = 0;
         break;
@@ -270,6 +275,19 @@ static void run_row(row *r)
     }
 }
 
+/* What each sweep cannot do without: the statistics alone need the logits alone, the curvature of mse and bce
+ * no targets, that of mse not even the predictions. */
+static bool has_operands(const ss_loss *p)
+{
+    bool statistics = p->sweep == SS_FORWARD && !p->row_loss;
+    bool second = p->sweep == SS_TANGENT_BACKWARD || (p->sweep == SS_CURVATURE && !p->fisher);
+    bool classes = p->kind == SS_LOSS_CROSS_ENTROPY;
+    if (p->class_id && !classes) return false;
+    if (!p->x.data && !(second && p->kind == SS_LOSS_MSE)) return false;
+    if (statistics) return true;
+    return p->row_weight && (p->class_id || p->target.data || (second && !classes));
+}
+
 ss_status SS_REAL(ss_cpu_loss)(ss_backend *b, ss_queue *q, const ss_loss *p)
 {
     (void)q;
@@ -278,8 +296,7 @@ ss_status SS_REAL(ss_cpu_loss)(ss_backend *b, ss_queue *q, const ss_loss *p)
     int       threads = ss_cpu_threads(b, rows * cols * 8); /* an element costs about eight additions */
     double   *scratch = NULL;                               /* [threads, 2, cols] */
     bool      bad_id = false;
-    if (!p->x.data || !p->row_weight || (!p->class_id && !p->target.data) ||
-        (p->class_id && p->kind != SS_LOSS_CROSS_ENTROPY))
+    if (!has_operands(p))
         SS_FAIL(b->context, SS_ERROR_INTERNAL, "loss: operands missing or not of this loss");
     SS_TRY(ss_cpu_scratch(b, threads * 2 * cols, &scratch));
 

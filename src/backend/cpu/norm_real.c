@@ -66,6 +66,7 @@ static void forward_row(norm_row *w, int64_t i)
         saved[0] = (real)mean;
         saved[1] = (real)w->r;
     }
+    if (!p->y.data) return;
     SS_AT_LEVEL(w->level, row_normalise)(w->n, x, mean, w->r, w->z);
     for (int64_t j = 0; j < w->n; j++) {
         double scale = w->gain ? (double)w->gain[j] + w->offset : 1;
