@@ -414,6 +414,14 @@ const char *ss_objective_description(const ss_objective *o)
 {
     return o->description;
 }
+ss_real ss_objective_precision(const ss_objective *o)
+{
+    return o->options.precision;
+}
+const ss_problem *ss_objective_problem(const ss_objective *o)
+{
+    return o->problem;
+}
 
 ss_status ss_objective_facts_get(ss_objective *o, ss_objective_facts *facts)
 {

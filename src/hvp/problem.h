@@ -47,4 +47,7 @@ void      ss_problem_destroy(ss_problem *problem);
 /* Facts that need no pass over the network (ss_objective_facts). */
 ss_status ss_problem_facts(const ss_problem *problem, ss_objective_facts *facts);
 
+/* The problem behind an objective, for the verdict's groups of samples and gauge; borrowed. */
+const ss_problem *ss_objective_problem(const ss_objective *objective);
+
 #endif
