@@ -32,7 +32,7 @@ typedef struct builder {
 
 struct layer_type {
     const char *name;                        /* as in torch.nn */
-    const char *attributes[MOST_ATTRIBUTES]; /* allowed beside "type" */
+    const char *attributes[MOST_ATTRIBUTES]; /* allowed beside "type" and "name" */
     /* Appends the layer behind *value and moves *value to its output; NULL: known, but not yet supported. */
     ss_status (*build)(builder *b, const layer *l, int32_t *value);
     ss_function function; /* activations */
@@ -306,8 +306,8 @@ enum { N_LAYER_TYPES = sizeof layer_types / sizeof *layer_types };
 static ss_status find_type(const ss_json_value *json, const layer_type **type)
 {
     ss_status   status = SS_OK;
-    const char *name, *allowed[MOST_ATTRIBUTES + 1] = { "type" };
-    int32_t     count = 1;
+    const char *name, *allowed[MOST_ATTRIBUTES + 2] = { "type", "name" };
+    int32_t     count = 2;
     char        known[512] = "", quoted[SS_QUOTE_TEXT];
     size_t      used = 0;
     *type = NULL;
@@ -322,11 +322,27 @@ static ss_status find_type(const ss_json_value *json, const layer_type **type)
         SS_TRY(ss_json_fail(json, "unknown layer type %s; known are %s", ss_quote(name, quoted), known));
     if ((*type)->build == NULL)
         SS_TRY(ss_json_fail(json, "%s is not yet supported; supported are %s", name, known));
-    while (count <= MOST_ATTRIBUTES && (*type)->attributes[count - 1] != NULL) {
-        allowed[count] = (*type)->attributes[count - 1];
-        count++;
-    }
+    for (int32_t i = 0; i < MOST_ATTRIBUTES && (*type)->attributes[i] != NULL; i++)
+        allowed[count++] = (*type)->attributes[i];
     SS_TRY(ss_json_only(json, allowed, count));
+fail:
+    return status;
+}
+
+/* "3.body.0": where the layer's parameters are found in the weights file, by its position or by the "name"
+ * that it was given. */
+static ss_status layer_path(builder *b, const ss_json_value *json, const char *outer, int64_t position,
+                            char **path)
+{
+    ss_status   status = SS_OK;
+    const char *name = NULL, *dot = *outer == '\0' ? "" : ".";
+    SS_TRY(ss_json_string_or(json, "name", &name));
+    if (name == NULL)
+        SS_TRY(ss_format(b->context, path, "%s%s%lld", outer, dot, (long long)position));
+    else if (*name == '\0')
+        SS_TRY(ss_json_fail(json, "the name is empty"));
+    else
+        SS_TRY(ss_format(b->context, path, "%s%s%s", outer, dot, name));
 fail:
     return status;
 }
@@ -345,7 +361,7 @@ static ss_status build_list(builder *b, const ss_json_value *list, const char *p
         SS_TRY(ss_json_element(list, i, SS_JSON_OBJECT, &json));
         if (b->layers >= MOST_LAYERS) SS_TRY(ss_json_fail(&json, "more than %d layers", (int)MOST_LAYERS));
         SS_TRY(find_type(&json, &l.type));
-        SS_TRY(ss_format(b->context, &own_path, "%s%s%lld", path, *path == '\0' ? "" : ".", (long long)i));
+        SS_TRY(layer_path(b, &json, path, i, &own_path));
         SS_TRY(ss_format(b->context, &name, "%s (%s)", own_path, l.type->name));
         l.path = own_path;
         l.name = name;

@@ -4,7 +4,8 @@
  * parameters are named as in the state_dict of an nn.Sequential: "0.weight", "3.body.0.weight". Beyond
  * torch.nn there are {"type": "Residual", "body": [...], "shortcut": [...]}, body(x) + shortcut(x) where an
  * empty list is the identity, and {"type": "SoftCap", "cap": c}, c tanh(x / c). A nested Sequential keeps its
- * layers under "layers". */
+ * layers under "layers". A layer that the state_dict knows by something other than its position carries it as
+ * "name". */
 #ifndef SS_NETWORK_SEQUENTIAL_H
 #define SS_NETWORK_SEQUENTIAL_H
 
