@@ -165,6 +165,15 @@ ss_status ss_frame_matrix(const ss_frame *frame, ss_derivative derivative, int r
     return status;
 }
 
+int64_t ss_frame_lanes(const ss_frame *frame, ss_sweep sweep)
+{
+    if (sweep == SS_FORWARD) return 1;
+    if (sweep != SS_BACKWARD) return frame->call->lanes;
+    for (int i = 0; i < SS_OPERAND_COUNT; i++)
+        if ((frame->writes >> i & 1) && frame->call->operand[i].lane_stride != 0) return frame->call->lanes;
+    return 1;
+}
+
 void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role)
 {
     return ss_frame_has(frame, derivative, role) ? frame->call->operand[SS_OPERAND(derivative, role)].data

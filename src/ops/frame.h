@@ -37,6 +37,9 @@ static inline bool ss_frame_accumulates(const ss_frame *frame, ss_derivative der
 ss_status ss_frame_matrix(const ss_frame *frame, ss_derivative derivative, int role, int64_t columns,
                           ss_matrix *matrix);
 
+/* Lanes of this call: 1 in FORWARD and in a BACKWARD whose adjoints carry none. */
+int64_t ss_frame_lanes(const ss_frame *frame, ss_sweep sweep);
+
 /* Address of an operand that is not a matrix of reals (class ids, row weights); NULL when not handed out. */
 void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role);
 

@@ -67,11 +67,11 @@ static ss_status sweep_all(const ss_call *call, ss_sweep sweep)
     ss_frame             f;
     ss_loss              p = { .kind = a->loss,
                                .sweep = sweep,
-                               .lanes = call->lanes,
                                .fisher = sweep == SS_CURVATURE && call->fisher,
                                .smoothing = a->smoothing };
     SS_TRY(ss_frame_begin(&f, &ss_op_loss, sweep, call));
     if (f.writes == 0) return SS_OK;
+    p.lanes = ss_frame_lanes(&f, sweep);
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, columns, &p.x));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_SAVED, 2, &p.saved));
     SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_X, columns, &p.x_t));

@@ -86,7 +86,7 @@ static ss_status bind(const ss_frame *f, ss_sweep sweep, ss_norm *p)
                     .centered = a->centered,
                     .eps = a->eps,
                     .gain_offset = a->gain_offset,
-                    .lanes = f->call->lanes };
+                    .lanes = ss_frame_lanes(f, sweep) };
     SS_TRY(ss_frame_matrix(f, SS_PRIMAL, SS_X, columns, &p->x));
     SS_TRY(ss_frame_matrix(f, SS_PRIMAL, SS_Y, columns, &p->y));
     SS_TRY(ss_frame_matrix(f, SS_PRIMAL, GAIN, columns, &p->gain));

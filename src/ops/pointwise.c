@@ -67,11 +67,11 @@ static ss_status sweep_all(const ss_call *call, ss_sweep sweep)
     ss_frame                   f;
     ss_pointwise               p = { .function = attributes->function,
                                      .sweep = sweep,
-                                     .parameter = { attributes->parameter[0], attributes->parameter[1] },
-                                     .lanes = call->lanes };
+                                     .parameter = { attributes->parameter[0], attributes->parameter[1] } };
     SS_TRY(ss_frame_begin(&f, &ss_op_pointwise, sweep, call));
     if (f.writes == 0) return SS_OK;
     int64_t columns = ss_frame_row_width(&f);
+    p.lanes = ss_frame_lanes(&f, sweep);
     p.accumulate = ss_frame_accumulates(&f, of_output[sweep], ahead ? SS_Y : SS_X);
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, columns, &p.x));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_Y, columns, &p.y));
