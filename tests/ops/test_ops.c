@@ -1,0 +1,186 @@
+/* Every operator against differences of itself (support/op_harness.h), on cpu and cpu-check, in both real
+ * types; and proofs that the harness notices wrong sweeps and wrong masks. */
+#include "op_harness.h"
+#include "support.h"
+
+#include <criterion/criterion.h>
+
+#define X_0 SS_BIT(SS_PRIMAL, SS_X)
+
+/* clang-format off */
+static const ss_op_case linear_cases[] = {
+    { .name = "linear with bias", .op = &ss_op_linear, .attributes = { .columns = 3 }, .batch = 4, .n_inputs = 1,
+      .rank = 1, .shape = { 5 }, .n_parameters = 2, .parameter_rank = { 2, 1 }, .parameter_shape = { { 3, 5 }, { 3 } } },
+    { .name = "linear without bias, tokens", .op = &ss_op_linear, .attributes = { .columns = 2 }, .batch = 2,
+      .n_inputs = 1, .rank = 2, .shape = { 3, 4 }, .n_parameters = 2, .parameter_rank = { 2, 0 },
+      .parameter_shape = { { 2, 4 } } },
+    { .name = "linear 1 x 1, one sample", .op = &ss_op_linear, .attributes = { .columns = 1 }, .batch = 1,
+      .n_inputs = 1, .rank = 1, .shape = { 1 }, .n_parameters = 1, .parameter_rank = { 2 },
+      .parameter_shape = { { 1, 1 } } },
+};
+
+static const ss_op_case elementwise_cases[] = {
+    { .name = "add", .op = &ss_op_add, .attributes = { .alpha = 1.0, .beta = 1.0 }, .batch = 3, .n_inputs = 2,
+      .rank = 1, .shape = { 5 } },
+    { .name = "add with factors", .op = &ss_op_add, .attributes = { .alpha = 0.5, .beta = -2.0 }, .batch = 2,
+      .n_inputs = 2, .rank = 2, .shape = { 3, 2 } },
+    { .name = "scale", .op = &ss_op_add, .attributes = { .alpha = -1.5 }, .batch = 2, .n_inputs = 1, .rank = 1,
+      .shape = { 4 } },
+    { .name = "multiply", .op = &ss_op_multiply, .batch = 3, .n_inputs = 2, .rank = 1, .shape = { 5 } },
+    { .name = "multiply, three dimensions", .op = &ss_op_multiply, .batch = 2, .n_inputs = 2, .rank = 3,
+      .shape = { 2, 1, 3 } },
+};
+
+static const ss_op_case norm_cases[] = {
+    { .name = "LayerNorm", .op = &ss_op_norm, .attributes = { .columns = 5, .eps = 1e-5, .centered = true },
+      .batch = 3, .n_inputs = 1, .rank = 1, .shape = { 5 }, .n_parameters = 2, .parameter_rank = { 1, 1 },
+      .parameter_shape = { { 5 }, { 5 } } },
+    { .name = "LayerNorm over two dimensions", .op = &ss_op_norm,
+      .attributes = { .columns = 6, .eps = 1e-2, .centered = true }, .batch = 2, .n_inputs = 1, .rank = 3,
+      .shape = { 2, 2, 3 }, .n_parameters = 2, .parameter_rank = { 2, 2 }, .parameter_shape = { { 2, 3 }, { 2, 3 } },
+      .contiguous = 2 },
+    { .name = "LayerNorm without parameters", .op = &ss_op_norm,
+      .attributes = { .columns = 4, .eps = 1e-5, .centered = true }, .batch = 3, .n_inputs = 1, .rank = 1,
+      .shape = { 4 }, .n_parameters = 2 },
+    { .name = "LayerNorm without bias", .op = &ss_op_norm,
+      .attributes = { .columns = 4, .eps = 1e-5, .centered = true }, .batch = 3, .n_inputs = 1, .rank = 2,
+      .shape = { 2, 4 }, .n_parameters = 2, .parameter_rank = { 1 }, .parameter_shape = { { 4 } } },
+    { .name = "RMSNorm with 1 + gain", .op = &ss_op_norm, .attributes = { .columns = 5, .eps = 1e-6, .gain_offset = 1.0 },
+      .batch = 3, .n_inputs = 1, .rank = 1, .shape = { 5 }, .n_parameters = 2, .parameter_rank = { 1 },
+      .parameter_shape = { { 5 } } },
+};
+
+static const ss_op_case loss_cases[] = {
+    { .name = "mse", .op = &ss_op_loss, .attributes = { .loss = SS_LOSS_MSE }, .batch = 4, .n_inputs = 1, .rank = 2,
+      .shape = { 2, 3 }, .contiguous = 2 },
+    { .name = "bce", .op = &ss_op_loss, .attributes = { .loss = SS_LOSS_BCE_WITH_LOGITS }, .batch = 4, .n_inputs = 1,
+      .rank = 1, .shape = { 3 } },
+    { .name = "cross-entropy", .op = &ss_op_loss, .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .class_ids = true },
+      .batch = 4, .n_inputs = 1, .rank = 1, .shape = { 5 }, .weak = SS_BIT(SS_PRIMAL, SS_TARGET) },
+    { .name = "cross-entropy of tokens, smoothed, with class weights", .op = &ss_op_loss,
+      .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .class_ids = true, .smoothing = 0.1 }, .batch = 2, .n_inputs = 1,
+      .rank = 2, .shape = { 2, 4 }, .class_weights = true },
+    { .name = "cross-entropy of distributions", .op = &ss_op_loss, .attributes = { .loss = SS_LOSS_CROSS_ENTROPY },
+      .batch = 3, .n_inputs = 1, .rank = 1, .shape = { 4 } },
+    { .name = "cross-entropy of distributions with class weights", .op = &ss_op_loss,
+      .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .smoothing = 0.2 }, .batch = 3, .n_inputs = 1, .rank = 1,
+      .shape = { 4 }, .class_weights = true },
+};
+/* clang-format on */
+
+static const char *const backends[] = { "cpu", "cpu-check" };
+
+static void check_rows(const ss_op_case *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int b = 0; b < 2; b++)
+            for (int real = SS_FLOAT32; real <= SS_FLOAT64; real++) {
+                int64_t calls = 0;
+                int     deviations = ss_op_case_check(&rows[i], backends[b], (ss_real)real, &calls);
+                cr_expect(deviations == 0, "%s on %s in %s: %d deviations", rows[i].name, backends[b],
+                          ss_real_name((ss_real)real), deviations);
+                cr_expect(calls > 50, "%s: only %lld sweeps were run", rows[i].name, (long long)calls);
+            }
+}
+
+#define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof *(rows))
+
+static void begin(void)
+{
+    ss_test_begin();
+    ss_test_require(ss_context_set_threads(ss_test_context, 1));
+}
+
+Test(ops, linear, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(linear_cases);
+}
+
+Test(ops, elementwise, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(elementwise_cases);
+}
+
+Test(ops, norm, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(norm_cases);
+}
+
+Test(ops, loss, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(loss_cases);
+}
+
+/* All functions of the table, by the table: a new one is tested without a change here. */
+Test(ops, pointwise, .init = begin, .fini = ss_test_end)
+{
+#define NAME_ROW(name, torch, stem, from_y, kinked) torch,
+    static const char *const names[] = { SS_FUNCTION_TABLE(NAME_ROW) };
+#undef NAME_ROW
+    static const double parameters[SS_FUNCTION_COUNT][2] = {
+        [SS_LEAKY_RELU] = { 0.2 }, [SS_SOFTPLUS] = { 1.5, 20.0 }, [SS_ELU] = { 1.3 }, [SS_SOFT_CAP] = { 2.0 }
+    };
+    for (int f = 0; f < SS_FUNCTION_COUNT; f++) {
+        ss_op_case row = { .name = names[f], .op = &ss_op_pointwise, .batch = 3, .n_inputs = 1, .rank = 2 };
+        row.shape[0] = 2;
+        row.shape[1] = 3;
+        row.margin = 0.15;
+        row.attributes.function = (ss_function)f;
+        row.attributes.parameter[0] = parameters[f][0];
+        row.attributes.parameter[1] = parameters[f][1];
+        check_rows(&row, 1);
+    }
+}
+
+/* ---- The harness notices ---- */
+
+/* x_at without its second term. */
+static ss_status half_a_sweep(const ss_call *call)
+{
+    ss_call copy = *call;
+    copy.operand[SS_OPERAND(SS_ADJOINT, SS_Y)].data = NULL;
+    return ss_op_linear.tangent_backward(&copy);
+}
+
+/* y_t overwrites where it should accumulate. */
+static ss_status forgets_accumulation(const ss_call *call)
+{
+    ss_call copy = *call;
+    copy.operand[SS_OPERAND(SS_TANGENT, SS_Y)].accumulate = false;
+    return ss_op_linear.tangent_forward(&copy);
+}
+
+static ss_mask names_too_little(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
+{
+    return ss_op_linear.needs(node, sweep, have, want) & ~(sweep == SS_BACKWARD ? X_0 : 0);
+}
+
+static ss_mask names_too_much(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
+{
+    ss_mask reads = ss_op_linear.needs(node, sweep, have, want);
+    return sweep == SS_BACKWARD && reads != 0 ? reads | X_0 : reads;
+}
+
+static int deviations_of(ss_op op)
+{
+    ss_op_case row = linear_cases[0];
+    row.op = &op;
+    return ss_op_case_check(&row, "cpu", SS_FLOAT64, NULL);
+}
+
+Test(ops, harness_notices_wrong_answers, .init = begin, .fini = ss_test_end)
+{
+    ss_op wrong = ss_op_linear;
+    wrong.tangent_backward = half_a_sweep;
+    cr_expect(deviations_of(wrong) > 0, "a missing term was not noticed");
+    wrong = ss_op_linear;
+    wrong.tangent_forward = forgets_accumulation;
+    cr_expect(deviations_of(wrong) > 0, "a forgotten accumulation was not noticed");
+    wrong = ss_op_linear;
+    wrong.needs = names_too_little;
+    cr_expect(deviations_of(wrong) > 0, "an operand read but not named was not noticed");
+    wrong = ss_op_linear;
+    wrong.needs = names_too_much;
+    cr_expect(deviations_of(wrong) > 0, "an operand named but not read was not noticed");
+    cr_expect_eq(deviations_of(ss_op_linear), 0);
+}
