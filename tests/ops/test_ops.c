@@ -1,7 +1,7 @@
-/* Every operator against differences of itself (support/op_harness.h), on cpu and cpu-check, in both real
- * types; and proofs that the harness notices wrong sweeps and wrong masks. */
-#include "op_harness.h"
-#include "support.h"
+/* Every operator against differences of itself (support/op_harness.h), on every backend of this build, in
+ * both real types; and proofs that the harness notices wrong sweeps and wrong masks. */
+#include "support/op_harness.h"
+#include "support/support.h"
 
 #include <criterion/criterion.h>
 
@@ -17,6 +17,9 @@ static const ss_op_case linear_cases[] = {
     { .name = "linear 1 x 1, one sample", .op = &ss_op_linear, .attributes = { .columns = 1 }, .batch = 1,
       .n_inputs = 1, .rank = 1, .shape = { 1 }, .n_parameters = 1, .parameter_rank = { 2 },
       .parameter_shape = { { 1, 1 } } },
+    { .name = "linear 13 to 17", .op = &ss_op_linear, .attributes = { .columns = 17 }, .batch = 7, .n_inputs = 1,
+      .rank = 1, .shape = { 13 }, .n_parameters = 2, .parameter_rank = { 2, 1 },
+      .parameter_shape = { { 17, 13 }, { 17 } } },
 };
 
 static const ss_op_case elementwise_cases[] = {
@@ -68,12 +71,11 @@ static const ss_op_case loss_cases[] = {
 };
 /* clang-format on */
 
-static const char *const backends[] = { "cpu", "cpu-check" };
-
 static void check_rows(const ss_op_case *rows, size_t count)
 {
+    const char *const *backends = ss_backend_names();
     for (size_t i = 0; i < count; i++)
-        for (int b = 0; b < 2; b++)
+        for (int b = 0; backends[b] != NULL; b++)
             for (int real = SS_FLOAT32; real <= SS_FLOAT64; real++) {
                 int64_t calls = 0;
                 int     deviations = ss_op_case_check(&rows[i], backends[b], (ss_real)real, &calls);

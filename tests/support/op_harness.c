@@ -1,9 +1,9 @@
 /* The operator harness (op_harness.h). Operands live on the host as compact float64 arrays; each call lays
  * them out on the device with the strides and lanes asked for and brings the outputs back. */
-#include "op_harness.h"
+#include "support/op_harness.h"
 
 #include "base/philox.h"
-#include "support.h"
+#include "support/support.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -117,7 +117,7 @@ static void shape_of(const harness *h, int role, ss_tensor *t)
 static int64_t place(const harness *h, const layout *how, int role, bool laned, ss_tensor *t)
 {
     bool    packed = how->gap == 0 || role == SS_SAVED || is_double(role) || is_integer(h, role);
-    int32_t contiguous = role < SS_W || role >= SS_Y ? h->row->contiguous : 1;
+    int32_t contiguous = h->row->contiguous;
     int64_t stride = 1;
     shape_of(h, role, t);
     if (contiguous == 0) contiguous = 1;
@@ -215,7 +215,7 @@ static void run(harness *h, const request *r)
         bool    laned = is_laned(r, id), integer = is_integer(h, role);
         int64_t total = place(h, &r->how, role, laned, t), lanes = laned ? r->how.lanes : 1;
         size_t  item = integer || is_double(role) ? 8 : ss_real_size(b->real);
-        t->accumulate = (r->want >> id & 1) && r->accumulate;
+        t->accumulate = (r->want >> id & 1) && r->accumulate && role != SS_SAVED && role != SS_ROW_LOSS;
         size[id] = total * (int64_t)item;
         ss_test_require(ss_allocate(ss_test_context, total, item, (void **)&bytes[id]));
         for (int64_t i = 0; i < total; i++) store(bytes[id], i, gap_value, role, false, b->real);

@@ -23,7 +23,7 @@ typedef struct ss_op_case {
     int32_t       n_parameters;      /* slots */
     int32_t       parameter_rank[2]; /* 0 = absent */
     int64_t       parameter_shape[2][2];
-    int32_t       contiguous;    /* trailing dimensions per sample that must be contiguous; 0 means 1 */
+    int32_t       contiguous;    /* trailing dimensions of every operand that must be contiguous; 0 means 1 */
     double        margin;        /* inputs keep this distance from 0 (kinks) */
     bool          class_weights; /* loss: with class weights */
     ss_mask       weak; /* operands read for numerical stability alone: changing them changes rounding only */
