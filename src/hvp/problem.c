@@ -14,14 +14,16 @@ void ss_problem_normaliser(const ss_problem *p, const ss_samples *samples, doubl
                            int64_t *targets)
 {
     int64_t count = samples ? samples->count : p->samples;
-    /* Soft targets and class weights with values: torch's mean divides by the number of rows, not by weights.
-     */
+    /* As in torch: class weights divide the mean when targets are ids (smoothed or not), not when they are
+     * values. */
+    bool    by_class = p->class_ids && p->class_weight;
     double  sum = 0;
     int64_t counted = 0;
     for (int64_t i = 0; i < count; i++) {
         const double *w = p->row_weight + (samples ? samples->index[i] : i) * p->rows;
         for (int64_t j = 0; j < p->rows; j++) {
-            sum += w[j];
+            int64_t row = (samples ? samples->index[i] : i) * p->rows + j;
+            sum += by_class && w[j] > 0 ? p->class_weight[p->ids[row]] : w[j];
             counted += w[j] > 0;
         }
     }
