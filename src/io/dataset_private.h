@@ -1,0 +1,36 @@
+/* The data set's inside, shared by dataset*.c and by the tests that give it archives in memory. */
+#ifndef SS_IO_DATASET_PRIVATE_H
+#define SS_IO_DATASET_PRIVATE_H
+
+#include "saddlescope/dataset.h"
+#include "io/archive.h"
+
+#define SS_DATASET_FILES 2 /* inputs and targets may come from two */
+
+struct ss_dataset {
+    ss_context *context;
+    char       *path;                    /* as given, for messages; owned */
+    char       *description;             /* what was understood; owned */
+    ss_archive *files[SS_DATASET_FILES]; /* kept open because arrays borrow from them; NULL = none; owned */
+    ss_array   *arrays;                  /* [n_arrays] x, y, then others with a row per sample; names owned */
+    int64_t     n_arrays;                /* >= 2 once it is open */
+    void      **rows;                    /* [n_arrays] chosen rows of each array; NULL = all used; owned */
+    int64_t    *chosen;                  /* [samples] numbers in the file, ascending; NULL = all; owned */
+    int64_t     samples;                 /* in use */
+    int64_t     in_file;                 /* before the choice */
+    int64_t     length[2];               /* elements per sample of x and y */
+    double      scale, shift;            /* the network sees scale * x + shift */
+};
+
+/* The data set of one archive (targets NULL) or two, whose ownership passes whatever happens. */
+ss_status ss_dataset_from_archives(ss_context *context, const char *path, ss_archive *inputs,
+                                   ss_archive *targets, const ss_dataset_options *options,
+                                   ss_dataset **dataset);
+
+/* Checks arrays and options (ss_dataset_open's list) and sets in_file and length. */
+ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *options);
+
+/* Writes the description. */
+ss_status ss_dataset_describe(ss_dataset *dataset, const ss_dataset_options *options);
+
+#endif
