@@ -87,7 +87,7 @@ void      ss_objective_destroy(ss_objective *objective); /* NULL allowed; after 
 
 const ss_layout   *ss_objective_layout(const ss_objective *objective);
 struct ss_backend *ss_objective_backend(const ss_objective *objective, ss_real real); /* borrowed */
-ss_real ss_objective_precision(const ss_objective *objective); /* of the working operator */
+ss_real            ss_objective_precision(const ss_objective *objective); /* of the working operator */
 const char *ss_objective_description(const ss_objective *objective); /* "cross_entropy, mean over 1797 ..." */
 
 /* Facts that need no pass over the network. */

@@ -6,8 +6,8 @@
 #define SS_KERNEL_FILE "backend/cpu/vector_kernels.h"
 #include "backend/cpu/levels.h"
 
-#define BLOCK 4096 /* elements; a block of w and its float64 sums stay in the cache while the columns pass   \
-                    */
+/* Elements: a block of w and its float64 sums stay in the cache while the columns pass. */
+#define BLOCK 4096
 
 static int64_t block_length(int64_t n, int64_t block)
 {
@@ -85,9 +85,10 @@ ss_status SS_REAL(ss_cpu_block_combine)(ss_backend *b, ss_queue *q, int64_t n, i
             real   *rows = (real *)v + block * COMBINE_ROWS;
             int64_t length = ss_min64(COMBINE_ROWS, n - block * COMBINE_ROWS);
             memset(sum, 0, (size_t)(l * COMBINE_ROWS) * sizeof(double));
-            for (int64_t j = 0; j < l; j++)
+            for (int64_t j = 0; j < l; j++) {
                 SS_AT_LEVEL(level, accumulate_segment)
                 (length, k, rows, ldv, s + j, l, sum + j * COMBINE_ROWS);
+            }
             for (int64_t j = 0; j < l; j++)
                 SS_AT_LEVEL(level, store_segment)(length, sum + j * COMBINE_ROWS, rows + j * ldv);
         }
@@ -106,10 +107,11 @@ ss_status SS_REAL(ss_cpu_axpby)(ss_backend *b, ss_queue *q, int64_t n, double al
         return SS_OK;
     }
 #pragma omp parallel for schedule(static) num_threads(ss_cpu_threads(b, n))
-    for (int64_t block = 0; block < ss_cpu_blocks(n, BLOCK); block++)
+    for (int64_t block = 0; block < ss_cpu_blocks(n, BLOCK); block++) {
+        const real *x_block = x ? (const real *)x + block * BLOCK : NULL;
         SS_AT_LEVEL(level, axpby_segment)
-        (block_length(n, block), alpha, x ? (const real *)x + block * BLOCK : NULL, beta,
-         (real *)y + block * BLOCK);
+        (block_length(n, block), alpha, x_block, beta, (real *)y + block * BLOCK);
+    }
     return SS_OK;
 }
 
