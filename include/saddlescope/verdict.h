@@ -242,6 +242,7 @@ typedef struct ss_verdict_distribution {
 } ss_verdict_distribution;
 
 /* VERDICT 3. Piecewise-smooth networks: the Hessian does not see kinks. */
+#define SS_KINK_SHARE 0.01 /* steps at which fewer units change side are preferred */
 typedef struct ss_verdict_kinks {
     bool   present;       /* some unit is piecewise smooth */
     double share_step;    /* share of the units that change side at the witness step; NaN without a witness */
@@ -295,8 +296,11 @@ typedef struct ss_verdict_flat_probe {
     double  decrease[SS_PROBE_RADII];     /* D(r) */
     double  threshold[SS_PROBE_RADII];    /* max(100 roundings, 10 min(||g|| r, d)) */
     double  exponent[SS_PROBE_RADII - 1]; /* between neighbouring balls; NaN where D <= 0 */
-    double  cost;                         /* in products */
-    bool    reduced;                      /* the budget reduced combinations, radii or steps */
+    bool    ascent_ran;                   /* mirrored: for a maximum, or descent of even order alone */
+    bool    ascent_found;
+    int     ascent_order;
+    double  cost;    /* in products */
+    bool    reduced; /* the budget reduced combinations, radii or steps */
 } ss_verdict_flat_probe;
 
 /* VERDICT 4. A product counts 1, a gradient 1/2, a loss 1/6; on a subset of the samples that share of it. */

@@ -1,0 +1,242 @@
+/* VERDICT 5: the flat-space probe. Where H vanishes the second-order test is silent, so the loss itself is
+ * asked, in balls of growing radius: the best of random combinations of the flat Ritz vectors, both signs,
+ * then L-BFGS with all parameters free. A decrease that grows like r^p with an integer p >= 3 over three
+ * consecutive balls is a saddle of order p.
+ *
+ * Beyond the flat Ritz vectors, half of the combinations are random vectors without their components along
+ * the Ritz vectors that are not flat: a Krylov space sees a multiple eigenvalue once, but its flat space is
+ * larger.
+ *
+ * Price: at most `allowance` products. Combinations and radii are reduced first, then L-BFGS steps. Where the
+ * whole probe costs next to nothing (small networks), the allowance is raised by flops (analyze.c). */
+#include "verdict/analysis.h"
+
+#include <math.h>
+
+#define COMBINATIONS    32
+#define STEPS           200
+#define SMALLEST_RADIUS 1e-3
+#define LARGEST_RADIUS  0.3
+#define EXPONENT_SLACK  0.3
+#define COLUMNS         64 /* flat and other Ritz vectors kept at most, each */
+
+bool ss_verdict_flat_probe_wanted(const ss_analysis *a)
+{
+    const ss_verdict *v = a->verdict;
+    return v->operator_error.product == SS_PRODUCT_HESSIAN && v->stationarity.is_critical &&
+           !v->stationarity.at_lower_bound && ss_analysis_ritz_count(a) > 0 && !v->curvature.estimates &&
+           (v->curvature.statement == SS_CURVATURE_NO_NEGATIVE ||
+            v->curvature.statement == SS_CURVATURE_FLAT ||
+            v->curvature.statement == SS_CURVATURE_NO_POSITIVE);
+}
+
+typedef struct probe {
+    ss_analysis *a;
+    ss_vectors   basis; /* flat Ritz vectors, then the others; dense: all that fit */
+    int64_t      flat, other;
+    ss_vectors   pool; /* [combinations] unit vectors */
+    ss_vectors   best; /* offset of the best start of this ball */
+} probe;
+
+static bool is_flat(const ss_analysis *a, int64_t i)
+{
+    return fabs(ss_analysis_ritz_value(a, i)) <= a->verdict->curvature.resolution;
+}
+
+/* Flat vectors first. Where there are more than fit, evenly chosen ones (their combinations are random). */
+static ss_status collect(probe *p)
+{
+    ss_status status = SS_OK;
+    int64_t   count = ss_analysis_ritz_count(p->a), flat = 0, taken = 0;
+    for (int64_t i = 0; i < count; i++) flat += is_flat(p->a, i);
+    p->a->verdict->flat_probe.flat_vectors = flat;
+    int64_t columns = ss_min64(flat, COLUMNS) + ss_min64(count - flat, COLUMNS);
+    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, columns, &p->basis));
+    for (int64_t i = 0, seen = 0; i < count; i++) {
+        if (!is_flat(p->a, i)) continue;
+        if (flat <= COLUMNS || seen * COLUMNS / flat != (seen + 1) * COLUMNS / flat) {
+            SS_TRY(ss_analysis_ritz_vector(p->a, i, ss_vectors_column(&p->basis, taken++)));
+        }
+        seen++;
+    }
+    p->flat = taken;
+    for (int64_t i = 0; i < count; i++) {
+        if (is_flat(p->a, i) || count - flat > COLUMNS) continue;
+        SS_TRY(ss_analysis_ritz_vector(p->a, i, ss_vectors_column(&p->basis, taken++)));
+    }
+    p->other = taken - p->flat;
+    p->basis.count = columns;
+fail:
+    return status;
+}
+
+/* Column j of the pool: a random combination of flat vectors (even j), or a random vector without its
+ * components along the others (odd j; possible when all others are at hand). */
+static ss_status combine(probe *p, int j, bool all_others)
+{
+    ss_status   status = SS_OK;
+    ss_backend *b = p->basis.backend;
+    uint64_t    seed = p->a->options->seed;
+    double      h[COLUMNS], norm = 0.0;
+    ss_vectors  x = { b, ss_vectors_column(&p->pool, j), p->pool.padded, 1 };
+    if (p->flat > 0 && (j % 2 == 0 || !all_others)) {
+        for (int64_t i = 0; i < p->flat; i++) {
+            h[i] = ss_random_normal(seed, SS_STREAM_PROBE, (uint64_t)(j * COLUMNS + i));
+        }
+        SS_TRY(b->class->block_axpy(b, NULL, x.padded, p->flat, p->basis.data, x.padded, h, 0.0, x.data));
+    } else {
+        SS_TRY(ss_vectors_random_unit(&x, p->a->subject->layout, seed,
+                                      SS_STREAM_PROBE | (uint64_t)(j + 1) << 32));
+        for (int pass = 0; pass < 2 && p->other > 0; pass++) {
+            const void *others = ss_vectors_column(&p->basis, p->flat);
+            SS_TRY(b->class->block_dot(b, NULL, x.padded, p->other, others, x.padded, x.data, h));
+            for (int64_t i = 0; i < p->other; i++) h[i] = -h[i];
+            SS_TRY(b->class->block_axpy(b, NULL, x.padded, p->other, others, x.padded, h, 1.0, x.data));
+        }
+    }
+    SS_TRY(ss_vectors_norm(&x, &norm));
+    if (norm > 0.0) SS_TRY(ss_vectors_scale(1.0 / norm, &x));
+fail:
+    return status;
+}
+
+static ss_status fill_pool(probe *p, int combinations)
+{
+    ss_status status = SS_OK;
+    int64_t   flat = p->a->verdict->flat_probe.flat_vectors;
+    bool      all_others = p->other == ss_analysis_ritz_count(p->a) - flat;
+    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, combinations, &p->pool));
+    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, 1, &p->best));
+    for (int j = 0; j < combinations; j++) SS_TRY(combine(p, j, all_others && p->a->dense == NULL));
+fail:
+    return status;
+}
+
+/* D(r): decrease of sign * L found in one ball. */
+static ss_status one_ball(probe *p, double sign, double radius, int combinations, int steps, double allowance,
+                          double *decrease, double *rounding)
+{
+    ss_status    status = SS_OK;
+    ss_analysis *a = p->a;
+    double loss = sign * a->verdict->stationarity.loss, best = (double)INFINITY, found = 0.0, round = 0.0;
+    *rounding = a->verdict->stationarity.loss_rounding;
+    for (int j = 0; j < combinations; j++) {
+        ss_vectors x = { p->pool.backend, ss_vectors_column(&p->pool, j), p->pool.padded, 1 };
+        for (int side = -1; side <= 1; side += 2) {
+            ss_loss_value value = { 0 };
+            ss_point      point = { side * radius, x.data };
+            SS_TRY(ss_analysis_loss(a, &point, &value));
+            *rounding = fmax(*rounding, value.rounding);
+            if (!(sign * value.loss < best)) continue;
+            best = sign * value.loss;
+            SS_TRY(ss_vectors_add(side * radius, &x, 0.0, &p->best));
+        }
+    }
+    if (steps > 0) {
+        SS_TRY(ss_lbfgs_in_ball(a, sign, radius, steps, allowance, &p->best, &found, &round));
+        *rounding = fmax(*rounding, round);
+        if (found < best) best = found;
+    }
+    *decrease = loss - best;
+fail:
+    return status;
+}
+
+/* Three consecutive balls above their thresholds, both exponents within 0.3 of one integer p >= 3. */
+static int order_of(const double *decrease, const double *threshold, const double *exponent, int radii)
+{
+    for (int i = 0; i + 2 < radii; i++) {
+        bool above = decrease[i] > threshold[i] && decrease[i + 1] > threshold[i + 1] &&
+                     decrease[i + 2] > threshold[i + 2];
+        double p = round(exponent[i]);
+        if (above && p >= 3.0 && fabs(exponent[i] - p) <= EXPONENT_SLACK &&
+            fabs(exponent[i + 1] - p) <= EXPONENT_SLACK) {
+            return (int)p;
+        }
+    }
+    return 0;
+}
+
+/* What the allowance buys: every ball is to have at least as many products for L-BFGS as for its start. */
+static void plan(ss_verdict_flat_probe *f, double allowance)
+{
+    const double minimum_per_ball = 3.0; /* a few starts and a few steps */
+    f->radii = SS_PROBE_RADII;
+    while (f->radii > 3 && allowance / f->radii < minimum_per_ball) f->radii--;
+    double ball = allowance / f->radii;
+    f->combinations = COMBINATIONS;
+    while (f->combinations > 2 && f->combinations / 3.0 > 0.4 * ball) f->combinations /= 2;
+    f->steps = STEPS;
+    f->reduced = f->radii < SS_PROBE_RADII || f->combinations < COMBINATIONS;
+}
+
+static ss_status all_balls(probe *p, double sign, double until, double *decrease, double *threshold,
+                           double *exponent)
+{
+    ss_status              status = SS_OK;
+    ss_analysis           *a = p->a;
+    ss_verdict_flat_probe *f = &a->verdict->flat_probe;
+    double                 growth = log(LARGEST_RADIUS / SMALLEST_RADIUS) / (f->radii > 1 ? f->radii - 1 : 1);
+    double gradient = a->verdict->stationarity.gradient_norm, d = a->verdict->stationarity.decrease;
+    for (int i = 0; i < f->radii && !ss_analysis_out_of_time(a); i++) {
+        double radius = SMALLEST_RADIUS * exp(growth * i) * ss_analysis_length(a), rounding = 0.0;
+        double allowance = (until - ss_analysis_used(a)) / (f->radii - i);
+        SS_TRY(one_ball(p, sign, radius, f->combinations, f->steps, allowance - f->combinations / 3.0,
+                        &decrease[i], &rounding));
+        f->radius[i] = radius;
+        threshold[i] = fmax(100.0 * rounding, 10.0 * fmin(gradient * radius, d));
+        if (i > 0 && decrease[i] > 0.0 && decrease[i - 1] > 0.0) {
+            exponent[i - 1] = log(decrease[i] / decrease[i - 1]) / growth;
+        }
+        ss_analysis_report(a);
+    }
+fail:
+    return status;
+}
+
+/* The mirrored probe, where descent alone does not tell a saddle from a maximum. */
+static ss_status ascend(probe *p, double until)
+{
+    ss_status              status = SS_OK;
+    ss_verdict_flat_probe *f = &p->a->verdict->flat_probe;
+    double                 decrease[SS_PROBE_RADII] = { 0 }, threshold[SS_PROBE_RADII] = { 0 };
+    double                 exponent[SS_PROBE_RADII] = { 0 };
+    SS_TRY(all_balls(p, -1.0, until, decrease, threshold, exponent));
+    f->ascent_ran = true;
+    f->ascent_order = order_of(decrease, threshold, exponent, f->radii);
+    f->ascent_found = f->ascent_order > 0;
+fail:
+    return status;
+}
+
+ss_status ss_verdict_flat_probe_run(ss_analysis *a, double allowance)
+{
+    ss_status              status = SS_OK;
+    ss_verdict            *v = a->verdict;
+    ss_verdict_flat_probe *f = &v->flat_probe;
+    probe                  p = { .a = a };
+    double                 before = ss_analysis_used(a);
+    bool                   positive = v->curvature.lambda_max > v->operator_error.tau;
+    bool                   mirror_only = v->curvature.statement == SS_CURVATURE_NO_POSITIVE;
+    SS_TRY(collect(&p));
+    if (p.flat == 0 && (a->dense != NULL || p.other < ss_analysis_ritz_count(a))) goto fail;
+    plan(f, positive || mirror_only ? allowance : 0.5 * allowance);
+    SS_TRY(fill_pool(&p, f->combinations));
+    double share = positive || mirror_only ? allowance : 0.5 * allowance;
+    if (!mirror_only) {
+        SS_TRY(all_balls(&p, 1.0, before + share, f->decrease, f->threshold, f->exponent));
+        f->ran = true;
+        f->order = order_of(f->decrease, f->threshold, f->exponent, f->radii);
+        f->found = f->order > 0;
+    }
+    if (mirror_only || (f->found && !positive && f->order % 2 == 0)) {
+        SS_TRY(ascend(&p, ss_analysis_used(a) + share));
+    }
+fail:
+    f->cost = ss_analysis_used(a) - before;
+    ss_vectors_release(&p.basis);
+    ss_vectors_release(&p.pool);
+    ss_vectors_release(&p.best);
+    ss_analysis_report(a);
+    return status;
+}
