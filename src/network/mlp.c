@@ -51,7 +51,9 @@ static ss_status read_activation(ss_context *context, const char *specification,
         return ss_fail(context, SS_ERROR_INPUT, "%.200s: unknown activation '%.*s'; known are %s",
                        specification, (int)(length < 60 ? length : 60), *rest, known);
     *rest += length;
-    if (**rest == ':') (*rest)++;
+    if (**rest == ':' && *++*rest == '\0')
+        return ss_fail(context, SS_ERROR_INPUT, "%.200s: an activation is missing behind the last ':'",
+                       specification);
     return SS_OK;
 }
 
