@@ -1,0 +1,40 @@
+/* Networks built by hand through the graph interface, with data in memory: what the hvp suites work on. */
+#ifndef SS_TESTS_HVP_FIXTURE_H
+#define SS_TESTS_HVP_FIXTURE_H
+
+#include "hvp/program.h"
+#include "support/support.h"
+
+typedef enum fixture_kind {
+    FIXTURE_PLAIN,    /* 5 -> 7 tanh -> 6 gelu -> 4, cross-entropy of ids, one not counted */
+    FIXTURE_BRANCHES, /* product of branches, sum, LayerNorm, partial views, a tied weight; mse */
+    FIXTURE_KINKED,   /* 5 -> 9 relu -> 3, bce_with_logits */
+    FIXTURE_KIND_COUNT
+} fixture_kind;
+
+typedef struct fixture {
+    ss_graph   *graph;
+    ss_dataset *dataset;
+    ss_problem *problem;
+    ss_backend *backend;
+    double     *x, *values; /* data */
+    int64_t    *ids;
+} fixture;
+
+#define FIXTURE_SAMPLES 11
+
+/* `decay` on every parameter; `include` = glob of the active parameters or NULL. */
+void fixture_create(fixture *f, fixture_kind kind, const char *device, ss_real real, double decay,
+                    const char *include);
+void fixture_destroy(fixture *f);
+
+/* A program with these options (samples and computation filled in by the caller); all vectors packed,
+ * float64. */
+void fixture_product(fixture *f, const ss_program_options *options, int lanes, const double *v, double *hv);
+/* Gradient at theta + step * direction (NULL = theta). */
+void fixture_gradient(fixture *f, int64_t micro_batch, double step, const double *direction, double *gradient,
+                      double *loss);
+/* A packed vector of standard normals. */
+void fixture_random(const fixture *f, uint64_t seed, double *v);
+
+#endif
