@@ -219,7 +219,7 @@ static bool flag(int64_t value)
 static bool plausible(const ss_eigen_state *s, const ss_eigen_integers *i)
 {
     bool flags = flag(i->closed) && flag(i->tails) && flag(i->signalled) && flag(i->complete) &&
-                 flag(i->done) && flag(i->fresh);
+                 flag(i->settled) && flag(i->done) && flag(i->fresh);
     bool sizes = i->columns >= 0 && i->columns <= s->m && i->sequence >= 0 && i->first_cycle >= 0 &&
                  i->first_cycle <= i->sequence && i->products >= i->sequence && i->products >= 1;
     bool kind = s->m > 0 ? i->columns >= 1 : i->columns == 0 && i->sequence >= 1;

@@ -163,6 +163,8 @@ static ss_status first_vector(ss_eigen_state *s)
     s->r.theta_min = INFINITY;
     s->r.theta_max = -INFINITY;
     s->r.start_norm = 1.0;
+    s->r.settled_low = s->r.settled_high = NAN;
+    s->i.seen_low = s->i.seen_high = -1;
     for (int i = 0; i < SS_EIGEN_HISTORY; i++) s->r.history[i][0] = s->r.history[i][1] = NAN;
     if (s->basis == NULL) return SS_OK;
     SS_TRY(ss_basis_open(s->basis, 0, &v));

@@ -40,6 +40,8 @@ typedef struct ss_eigen_integers {
     int64_t checks;      /* number of evaluations of the Rayleigh matrix */
     int64_t still_low, still_high; /* checks in a row at which the wanted values had not moved */
     int64_t done;                  /* 1: the last check found everything that was asked for */
+    int64_t settled;               /* 1: the last two breakdowns showed the same wanted values */
+    int64_t seen_low, seen_high;   /* how many were wanted at the last breakdown */
     int64_t fresh;                 /* 1: just restarted, no product since */
 } ss_eigen_integers;
 
@@ -49,6 +51,7 @@ typedef struct ss_eigen_reals {
     double noise;                        /* breakdown floor, absolute */
     double beta;                         /* last residual norm; 0 after a breakdown */
     double start_norm;                   /* of the start vector as given */
+    double settled_low, settled_high;    /* last wanted values at the last breakdown */
     double history[SS_EIGEN_HISTORY][2]; /* lowest and highest wanted Ritz value that moves most slowly */
     double seconds_operator, seconds_orthogonalisation, seconds_small, seconds_restart, seconds_total; /* s */
 } ss_eigen_reals;

@@ -143,6 +143,28 @@ static void remember(ss_eigen_state *s)
     s->i.checks++;
 }
 
+/* A Krylov space holds one copy of each eigenvalue. When it is exhausted, a fresh random vector brings the
+ * next copies; where several pairs are wanted they are all there once two breakdowns in a row show the same
+ * values.
+ */
+static void settle(ss_eigen_state *s)
+{
+    const ss_eigen_result *r = s->result;
+    int64_t                low = wanted(s, true), high = wanted(s, false);
+    if (s->h == NULL || s->r.beta > 0.0 || low > r->size || high > r->size) return;
+    double now_low = low > 0 ? r->ritz[low - 1].value : 0.0;
+    double now_high = high > 0 ? r->ritz[r->size - high].value : 0.0;
+    double limit_low = fmax(s->o.rtol_low * fabs(now_low), r->floor);
+    double limit_high = fmax(s->o.rtol_high * fabs(now_high), r->floor);
+    s->i.settled = low == s->i.seen_low && high == s->i.seen_high &&
+                   fabs(now_low - s->r.settled_low) <= limit_low &&
+                   fabs(now_high - s->r.settled_high) <= limit_high;
+    s->i.seen_low = low;
+    s->i.seen_high = high;
+    s->r.settled_low = now_low;
+    s->r.settled_high = now_high;
+}
+
 ss_status ss_ritz_update(ss_eigen_state *s, bool check)
 {
     ss_eigen_result *r = s->result;
@@ -161,7 +183,10 @@ ss_status ss_ritz_update(ss_eigen_state *s, bool check)
     s->r.theta_min = fmin(s->r.theta_min, s->values[0]);
     s->r.theta_max = fmax(s->r.theta_max, s->values[order - 1]);
     ss_ritz_bounds(s);
-    if (check) remember(s);
+    if (check) {
+        remember(s);
+        settle(s);
+    }
     fill_pairs(s);
     r->low_reached = reached(s, true);
     r->high_reached = reached(s, false);
@@ -247,7 +272,9 @@ bool ss_ritz_done(const ss_eigen_state *s)
         r->low_reached || (r->certified_low && o->low <= 1 && o->below <= 0.0 && r->theta_min <= r->eps);
     bool high =
         r->high_reached || (r->certified_high && o->high <= 1 && o->above <= 0.0 && r->theta_max >= -r->eps);
-    return low && high && !ss_ritz_undecided(s);
+    bool several = o->low > 1 || o->high > 1 || o->below > 0.0 || o->above > 0.0;
+    bool settled = s->i.breakdowns == 0 || !several || (s->i.settled && s->r.beta <= 0.0);
+    return low && high && settled && !ss_ritz_undecided(s);
 }
 
 /* ---- What a restart keeps -------------------------------------------------------------------------------
