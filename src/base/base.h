@@ -37,11 +37,6 @@
 ss_status ss_fail(ss_context *context, ss_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
-/* Static analysis sees one file at a time: it must be told that a failure never comes back as SS_OK. */
-#ifdef __clang_analyzer__
-#define ss_fail(context, code, ...) ((void)ss_fail((context), (code), __VA_ARGS__), (code))
-#endif
-
 void ss_log(ss_context *context, ss_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 void ss_progress(ss_context *context, const char *what, double done, double total, const char *remark);

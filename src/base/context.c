@@ -90,8 +90,7 @@ int64_t ss_context_allocations(const ss_context *context)
     return atomic_load(&context->allocations);
 }
 
-/* In parentheses: it is a macro for static analysis. */
-ss_status(ss_fail)(ss_context *context, ss_status code, const char *format, ...)
+ss_status ss_fail(ss_context *context, ss_status code, const char *format, ...)
 {
     if (context != NULL && context->message[0] == '\0') {
         va_list arguments;

@@ -128,8 +128,7 @@ char *ss_json_place(const ss_json_value *value, char *text, size_t bytes)
     return text;
 }
 
-/* In parentheses: it is a macro for static analysis. */
-ss_status(ss_json_fail)(const ss_json_value *value, const char *format, ...)
+ss_status ss_json_fail(const ss_json_value *value, const char *format, ...)
 {
     char    place[SS_PLACE_BYTES], text[1024];
     va_list arguments;

@@ -100,9 +100,6 @@ ss_status ss_json_only(const ss_json_value *object, const char *const *allowed, 
 /* Fails with SS_ERROR_INPUT and "<path>: <place of value>: <text>". */
 ss_status ss_json_fail(const ss_json_value *value, const char *format, ...)
     __attribute__((format(printf, 2, 3), cold));
-#ifdef __clang_analyzer__ /* as for ss_fail: it never comes back as SS_OK */
-#define ss_json_fail(value, ...) ((void)ss_json_fail((value), __VA_ARGS__), SS_ERROR_INPUT)
-#endif
 
 /* The place of a value, "layers[3].out_features" ("top level" for the root), cut at `bytes`; returns text. */
 char *ss_json_place(const ss_json_value *value, char *text, size_t bytes);
