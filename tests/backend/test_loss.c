@@ -146,7 +146,7 @@ static void test_values(const device *d, loss_case *c)
     run_sweep(d, c, SS_FORWARD);
     get_row_loss(d, c, value, ROWS);
     for (int64_t i = 0; i < ROWS; i++)
-        expect(d, "loss", value[i], c->row_weight[i] ? c->row_weight[i] * creal(row(c, i, 0, g)) : 0);
+        expect(d, "loss", value[i], c->row_weight[i] != 0 ? c->row_weight[i] * creal(row(c, i, 0, g)) : 0);
 
     c->p.x_t = c->x_t.m;
     run_sweep(d, c, SS_TANGENT_FORWARD);
@@ -154,7 +154,7 @@ static void test_values(const device *d, loss_case *c)
     for (int64_t lane = 0; lane < LANES; lane++)
         for (int64_t i = 0; i < ROWS; i++)
             expect(d, "tangent of the loss", value[lane * ROWS + i],
-                   c->row_weight[i] ? c->row_weight[i] * ldexp(cimag(row(c, i, lane, g)), 66) : 0);
+                   c->row_weight[i] != 0 ? c->row_weight[i] * ldexp(cimag(row(c, i, lane, g)), 66) : 0);
 }
 
 static void test_gradient(const device *d, loss_case *c)
@@ -164,10 +164,10 @@ static void test_gradient(const device *d, loss_case *c)
     run_sweep(d, c, SS_BACKWARD);
     tensor_get(d, &c->x_a);
     for (int64_t i = 0; i < ROWS; i++) {
-        if (c->row_weight[i]) row(c, i, 0, g);
+        if (c->row_weight[i] != 0) row(c, i, 0, g);
         for (int64_t j = 0; j < c->x.m.cols; j++)
             expect(d, "x_a", *tensor_at(&c->x_a, 0, i, j),
-                   c->row_weight[i] ? c->row_weight[i] * creal(g[j]) : 0);
+                   c->row_weight[i] != 0 ? c->row_weight[i] * creal(g[j]) : 0);
     }
 }
 
@@ -196,10 +196,10 @@ static void test_curvature(const device *d, loss_case *c, ss_sweep sweep, bool u
     tensor_get(d, &c->x_at);
     for (int64_t lane = 0; lane < LANES; lane++)
         for (int64_t i = 0; i < ROWS; i++) {
-            if (c->row_weight[i]) row(c, i, lane, g);
+            if (c->row_weight[i] != 0) row(c, i, lane, g);
             for (int64_t j = 0; j < c->x.m.cols; j++) {
                 double *at = tensor_at(&c->x_at, lane, i, j), want = 0;
-                if (c->row_weight[i])
+                if (c->row_weight[i] != 0)
                     want =
                         c->row_weight[i] * (use_fisher ? fisher(c, i, lane, j, g) : ldexp(cimag(g[j]), 66));
                 expect(d, use_fisher ? "Fisher" : "x_at", *at,
