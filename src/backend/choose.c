@@ -1,11 +1,13 @@
 /* Backends by name: one row per backend of this build. */
+#include "backend/check/check.h"
 #include "backend/cpu/cpu.h"
 
 #include <string.h>
 
 /* clang-format off */
 #define SS_BACKEND_TABLE(row) \
-    row("cpu", ss_cpu_open)
+    row("cpu", ss_cpu_open) \
+    row("cpu-check", ss_check_open)
 /* clang-format on */
 
 static const char *const names[] = {
@@ -25,7 +27,7 @@ ss_status ss_backend_open(ss_context *context, const char *name, ss_real real, s
     if (strncmp(name, "cuda", 4) == 0)
         return ss_fail(context, SS_ERROR_REFUSED, "device '%s': this build has no CUDA; use --device cpu",
                        name);
-    return ss_fail(context, SS_ERROR_USAGE, "unknown device '%s'; this build knows cpu", name);
+    return ss_fail(context, SS_ERROR_USAGE, "unknown device '%s'; this build knows cpu, cpu-check", name);
 }
 
 void ss_backend_close(ss_backend *backend)
