@@ -45,11 +45,15 @@ static bool is_gzip(const char *path, const unsigned char *bytes, int64_t size)
     return size >= 2 && bytes[0] == 0x1F && bytes[1] == 0x8B;
 }
 
-/* Protocols 2 to 5 begin with their number; torch's old format is a sequence of such pickles. */
+/* Protocols 2 to 5 begin with their number; torch's old format is a sequence of such pickles. A safetensors
+ * file may begin with the same two bytes (a header of 0x480 = 1152 bytes): its length has zeros above and is
+ * followed by a brace, where a pickle has opcodes. */
 static bool is_pickle(const char *path, const unsigned char *bytes, int64_t size)
 {
     (void)path;
-    return size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5;
+    bool safetensors =
+        size >= 9 && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 && bytes[7] == 0 && bytes[8] == '{';
+    return size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && !safetensors;
 }
 
 /* safetensors has no magic number: an eight-byte length, then a JSON object. */
