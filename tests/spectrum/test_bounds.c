@@ -185,8 +185,9 @@ Test(bounds, radau_masses_contain_the_truth, .init = ss_test_begin, .fini = ss_t
                           (long long)products[p], points[i], below, upto, left, right);
                 /* the gap is the Christoffel number */
                 double gap = exp(-ss_bounds_log_christoffel(&r->first, points[i]));
-                cr_assert(fabs(upto - below - gap) <= 1e-9 + 1e-3 * gap, "%c, k %lld, x %g: gap %g, Christoffel %g", *kind, (long long)products[p], points[i],
-                          upto - below, gap);
+                cr_assert(fabs(upto - below - gap) <= 1e-9 + 1e-3 * gap,
+                          "%c, k %lld, x %g: gap %g, Christoffel %g", *kind, (long long)products[p],
+                          points[i], upto - below, gap);
                 cases++;
             }
             ss_eigen_result_destroy(r);
