@@ -1,0 +1,185 @@
+/* Results as files and as text. A report serialises what the library computed and computes nothing itself.
+ *
+ * The JSON (schema "saddlescope/1", docs/json.md) holds who ran what on what (ss_run), and one result. It is
+ * written beside its target and renamed, from the first minute with "complete": false and again after every
+ * product, so that a reader always finds a whole file. */
+#ifndef SS_REPORT_REPORT_H
+#define SS_REPORT_REPORT_H
+
+#include "report/fields.h"
+#include "report/text.h"
+#include "saddlescope/spectrum.h"
+#include "saddlescope/verdict.h"
+
+#define SS_SCHEMA "saddlescope/1"
+
+/* ---- Who ran what on what ------------------------------------------------------------------------------- */
+
+typedef struct ss_run_file {
+    const char *role;  /* "network", "weights", "data", ... */
+    const char *path;  /* as given or resolved; borrowed */
+    int64_t     bytes; /* size */
+} ss_run_file;
+
+typedef struct ss_run_library {
+    const char *name;
+    const char *version;
+} ss_run_library;
+
+typedef struct ss_run_option {
+    const char  *name;   /* without dashes */
+    const char  *kind;   /* "flag", "integer", "number", "text", "texts" */
+    bool         given;  /* on the command line; otherwise the default */
+    double       number; /* number */
+    int64_t      integer;
+    const char  *text;  /* NULL = null */
+    const char **texts; /* [n_texts] */
+    int64_t      n_texts;
+} ss_run_option;
+
+/* Everything that a result depends on. All strings are borrowed. */
+typedef struct ss_run {
+    const char *command; /* "analyze" */
+    const char *version; /* of Saddlescope */
+    const char *compiler;
+    const char *started;                     /* UTC, ISO 8601 */
+    ss_run_library *libraries;               /* [n_libraries] */
+    int64_t         n_libraries;
+    ss_run_file    *files;                   /* [n_files] */
+    int64_t         n_files;
+    const char     *network;                 /* operand */
+    const char     *network_description;     /* family and size */
+    const char     *data;                    /* path */
+    const char     *data_description;        /* what was understood */
+    int64_t         samples_in_file;
+    const int64_t  *chosen;                  /* [n_chosen] samples used, NULL = all */
+    int64_t         n_chosen;
+    const char     *objective;               /* loss, mean, regularisers */
+    ss_objective_facts facts;
+    double             expect_gradient_norm; /* stated by objective.json; NaN = not */
+    double             expect_loss;          /* stated by objective.json or --expect-loss; NaN = not */
+    double             expect_tolerance;     /* relative */
+    ss_run_option     *options;              /* [n_options] */
+    int64_t            n_options;
+    const char        *device;               /* backend name */
+    const char        *device_description;   /* device and libraries */
+    const char        *precision;            /* "float32" or "float64", of the working operator */
+    int                threads;
+    int64_t            memory;               /* bytes allowed; 0 = what was free */
+    ss_plan            working, confirming;  /* plans; samples 0 = not made */
+    double             seconds_open;         /* reading network and data */
+    double             seconds_total;        /* so far */
+    int64_t            memory_peak;          /* bytes of the process's own allocator at its highest, so far */
+} ss_run;
+
+/* ---- Results of the small commands ---------------------------------------------------------------------- */
+
+typedef struct ss_gradient_result {
+    double  loss, data, decay; /* L, its data term, its regularisers */
+    double  rounding;          /* of the float64 sum */
+    double  norm, rms;         /* ||g||, ||g|| / sqrt n */
+    double  seconds;
+    int64_t n;
+} ss_gradient_result;
+
+typedef struct ss_product_result {
+    const char *operator_name;  /* "hessian" ... */
+    double      norm_in;        /* ||v|| */
+    double      norm_out;       /* ||Hv|| */
+    double      quotient;       /* v'Hv / v'v */
+    double      quotient_error; /* 64 unit roundoffs of the working type times ||Hv|| / ||v|| */
+    double      seconds;
+    int64_t     n;
+} ss_product_result;
+
+typedef struct ss_eigenvalue {
+    double value;
+    double error; /* ||Hx - value x|| plus the operator's error: an eigenvalue lies within */
+    bool   converged;
+} ss_eigenvalue;
+
+typedef struct ss_eigs_result {
+    const char    *operator_name;
+    const char    *reason;      /* why the search ended */
+    const char    *method;      /* "basis", "three vectors" */
+    ss_eigenvalue *low;         /* [n_low] ascending */
+    int64_t        n_low;       /* wanted lowest, or all below */
+    ss_eigenvalue *high;        /* [n_high] ascending */
+    int64_t        n_high;      /* wanted highest */
+    double         lower_bound; /* no eigenvalue below, with confidence 1 - eta */
+    double         upper_bound; /* no eigenvalue above, likewise */
+    double         confidence;  /* 1 - eta */
+    double         operator_error;
+    int64_t        n, products, restarts, basis;
+    double         seconds, seconds_operator;
+    double        *ritz; /* [n_ritz] all Ritz values, for the picture */
+    int64_t        n_ritz;
+} ss_eigs_result;
+
+typedef struct ss_hessian_result {
+    const char *operator_name;
+    int64_t     n;
+    double     *values;     /* [n] ascending */
+    double      error;      /* of every eigenvalue: 64 unit roundoffs of the working type times lambda_abs */
+    double      trace;      /* sum of the eigenvalues */
+    double      lambda_abs; /* largest modulus */
+    double      asymmetry;  /* max |A - A'| / max |A| before symmetrising */
+    double      tau;        /* |eigenvalue| <= tau counts as zero */
+    int64_t     negative, zero, positive;
+    double      seconds, seconds_operator, seconds_eigen;
+} ss_hessian_result;
+
+typedef struct ss_info_parameter {
+    const char *name, *shape, *type;
+    int64_t     count;
+    double      decay;     /* lambda; 0 = none */
+    int64_t     offset;    /* first element in the packed vector; -1 = frozen */
+    bool        trainable; /* false: a constant of the network */
+} ss_info_parameter;
+
+typedef struct ss_info_plan {
+    const char *product; /* "hessian" ... */
+    const char *cache;   /* "auto", "all", ... */
+    const char *precision;
+    ss_plan     plan;
+    double      ratio; /* flops of a product to a gradient */
+} ss_info_plan;
+
+typedef struct ss_info_result {
+    ss_info_parameter *parameters; /* [n_parameters] */
+    int64_t            n_parameters;
+    ss_info_plan      *plans; /* [n_plans] */
+    int64_t            n_plans;
+} ss_info_result;
+
+/* Tables of their fields. */
+extern const ss_field ss_verdict_fields[], ss_gradient_fields[], ss_product_fields[], ss_eigs_fields[],
+    ss_hessian_fields[], ss_info_fields[], ss_plan_fields[];
+
+/* ---- JSON ----------------------------------------------------------------------------------------------- */
+
+/* Replaces the file at `path` by run and result (`result` NULL before there is one). SS_ERROR_OUTPUT. */
+ss_status ss_report_json(ss_context *context, const char *path, const ss_run *run, bool complete,
+                         const ss_field *fields, const void *result);
+/* docs/json.md. */
+void ss_report_document(FILE *file);
+
+/* ---- Text ----------------------------------------------------------------------------------------------- */
+
+/* The verdict as VERDICT 6 prints it, with the picture of the spectrum. */
+void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict);
+void ss_report_eigs(ss_text *text, const ss_run *run, const ss_eigs_result *result);
+void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result *result);
+void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result);
+
+/* Heads of every text: model, objective, data. */
+void ss_report_head(ss_text *text, const ss_run *run);
+
+/* A picture of values on a symmetric logarithmic axis: |value| <= tau in the middle, heights logarithmic.
+ * `residual` (NULL = exact) marks values by how well they are known. */
+void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count, double tau);
+
+/* Eigenvalues as CSV: index, value, error, converged. */
+void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count);
+
+#endif
