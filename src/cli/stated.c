@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* The arrays of the table have room for every loss name that the option table knows. */
 static ss_status add_decay(ss_context *context, ss_stated_objective *stated, const char *glob, double lambda)
 {
     ss_status status = SS_OK;
@@ -67,16 +66,35 @@ fail:
     return status;
 }
 
+/* Names of the active parameters, when not all are. */
+static ss_status read_trainable(ss_context *context, const ss_json_value *root, ss_stated_objective *stated)
+{
+    ss_status     status = SS_OK;
+    ss_json_value list, element;
+    const char   *name = NULL;
+    if (!ss_json_has(root, "trainable")) return SS_OK;
+    SS_TRY(ss_json_member(root, "trainable", SS_JSON_ARRAY, &list));
+    SS_TRY(SS_NEW_ARRAY(context, ss_json_length(&list), &stated->trainable));
+    for (int64_t i = 0; i < ss_json_length(&list); i++) {
+        SS_TRY(ss_json_element(&list, i, SS_JSON_STRING, &element));
+        SS_TRY(ss_json_as_string(&element, &name));
+        SS_TRY(ss_copy_string(context, name, &stated->trainable[i]));
+        stated->n_trainable++;
+    }
+fail:
+    return status;
+}
+
 ss_status ss_stated_read(ss_context *context, const char *path, ss_stated_objective *stated)
 {
     static const char *const known[] = { "loss",          "weight_decay",         "label_smoothing",
                                          "class_weights", "expect_loss",          "expect_gradient_norm",
-                                         "scale",         "shift",                "written_by",
-                                         "notes" };
+                                         "input_scale",   "input_shift",          "data",
+                                         "trainable",     "written_by",           "notes" };
     ss_status     status = SS_OK;
     ss_json      *json = NULL;
     ss_json_value root, list;
-    const char   *loss = NULL;
+    const char   *loss = NULL, *data = NULL;
 
     SS_TRY(ss_json_load(context, path, &json));
     root = ss_json_root(json);
@@ -90,9 +108,12 @@ ss_status ss_stated_read(ss_context *context, const char *path, ss_stated_object
         SS_TRY(ss_json_member(&root, "class_weights", SS_JSON_ARRAY, &list));
         SS_TRY(read_weights_list(context, &list, stated));
     }
-    stated->scale_given = ss_json_has(&root, "scale") || ss_json_has(&root, "shift");
-    SS_TRY(ss_json_number_or(&root, "scale", -1e30, 1e30, &stated->scale));
-    SS_TRY(ss_json_number_or(&root, "shift", -1e30, 1e30, &stated->shift));
+    stated->scale_given = ss_json_has(&root, "input_scale") || ss_json_has(&root, "input_shift");
+    SS_TRY(ss_json_number_or(&root, "input_scale", -1e30, 1e30, &stated->scale));
+    SS_TRY(ss_json_number_or(&root, "input_shift", -1e30, 1e30, &stated->shift));
+    SS_TRY(ss_json_string_or(&root, "data", &data));
+    if (data != NULL) SS_TRY(ss_copy_string(context, data, &stated->data));
+    SS_TRY(read_trainable(context, &root, stated));
     SS_TRY(ss_json_number_or(&root, "expect_loss", -1e300, 1e300, &stated->expect_loss));
     SS_TRY(ss_json_number_or(&root, "expect_gradient_norm", 0, 1e300, &stated->expect_gradient));
 fail:
@@ -142,7 +163,10 @@ void ss_stated_release(ss_context *context, ss_stated_objective *stated)
     release_decay(context, stated);
     ss_free(context, stated->class_weights);
     ss_free(context, stated->loss);
+    ss_free(context, stated->data);
     ss_free(context, stated->path);
+    for (int32_t i = 0; i < stated->n_trainable; i++) ss_free(context, stated->trainable[i]);
+    ss_free(context, stated->trainable);
     *stated = (ss_stated_objective){ 0 };
 }
 

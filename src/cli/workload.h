@@ -16,6 +16,9 @@
 typedef struct ss_stated_objective {
     char          *path;            /* of objective.json; NULL = there is none */
     char          *loss;            /* NULL = not stated */
+    char          *data;            /* path, relative to the folder; NULL = data.safetensors */
+    char         **trainable;       /* [n_trainable] names of the active parameters; none = all */
+    int32_t        n_trainable;     /* names */
     ss_decay_rule *decay;           /* [n_decay] globs are owned copies */
     int32_t        n_decay;         /* rules */
     double         smoothing;       /* label smoothing */
@@ -73,5 +76,7 @@ const char *ss_product_name(ss_product product);
 ss_status ss_workload_print(ss_workload *workload, const ss_text *text, const char *file);
 /* Writes --json when it is given. */
 ss_status ss_workload_json(ss_workload *workload, bool complete, const ss_field *fields, const void *result);
+/* Removes the JSON of a run that failed, if it is a regular file. */
+void ss_workload_discard(ss_workload *workload);
 
 #endif

@@ -1,0 +1,105 @@
+/* saddlescope info: what was understood, and what a product would cost. */
+#include "cli/commands.h"
+#include "cli/workload.h"
+#include "io/archive.h"
+
+static const struct {
+    ss_cache    cache;
+    const char *name;
+} caches[] = { { SS_CACHE_AUTO, "as planned" },
+               { SS_CACHE_ALL, "all" },
+               { SS_CACHE_ACTIVATIONS, "activations" },
+               { SS_CACHE_NONE, "nothing" },
+               { SS_CACHE_CHECKPOINT, "checkpoints" } };
+#define CACHES ((int64_t)(sizeof caches / sizeof *caches))
+
+static ss_status list_parameters(ss_workload *w, ss_info_result *r)
+{
+    ss_status status = SS_OK;
+    int64_t   count = ss_network_parameter_count(w->network);
+    SS_TRY(SS_NEW_ARRAY(w->context, count, &r->parameters));
+    r->n_parameters = count;
+    for (int64_t i = 0; i < count; i++) {
+        ss_parameter_info info;
+        char              shape[SS_SHAPE_TEXT], *copy = NULL;
+        ss_network_parameter(w->network, i, &info);
+        SS_TRY(ss_copy_string(w->context, ss_shape_text(info.rank, info.shape, shape), &copy));
+        r->parameters[i] = (ss_info_parameter){ .name = info.name,
+                                                .shape = copy,
+                                                .type = ss_type_name(info.type),
+                                                .count = info.count,
+                                                .decay = info.decay,
+                                                .offset = info.active ? info.canonical : -1,
+                                                .trainable = info.trainable };
+    }
+fail:
+    return status;
+}
+
+/* The plan of one way of caching; those that do not fit into the memory are left out. */
+static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_product product, ss_info_result *r)
+{
+    ss_status            status = SS_OK;
+    ss_objective        *objective = NULL;
+    ss_objective_options options = w->options;
+    ss_info_plan        *plan = &r->plans[r->n_plans];
+
+    options.cache = cache;
+    SS_TRY(ss_objective_create(w->context, w->network, w->dataset, &options, &objective));
+    SS_TRY(ss_objective_plan(objective, product, options.precision, NULL, &plan->plan));
+    plan->product = ss_product_name(product);
+    plan->cache = name;
+    plan->precision = ss_real_name(options.precision);
+    plan->ratio = plan->plan.flops_gradient > 0
+                      ? plan->plan.flops_body / (plan->plan.lanes > 0 ? plan->plan.lanes : 1) / plan->plan.flops_gradient
+                      : 0;
+    r->n_plans++;
+fail:
+    ss_objective_destroy(objective);
+    if (status != SS_ERROR_REFUSED) return status;
+    ss_log(w->context, SS_LOG_INFO, "plan '%s': %s", name, ss_context_message(w->context));
+    ss_context_clear_message(w->context);
+    return SS_OK;
+}
+
+static ss_status list_plans(ss_workload *w, ss_info_result *r)
+{
+    ss_status  status = SS_OK;
+    ss_product product = ss_workload_product(w);
+    SS_TRY(SS_NEW_ARRAY(w->context, CACHES + 1, &r->plans));
+    for (int64_t i = 0; i < CACHES; i++) SS_TRY(add_plan(w, caches[i].cache, caches[i].name, product, r));
+    if (product != SS_PRODUCT_GAUSS_NEWTON)
+        SS_TRY(add_plan(w, SS_CACHE_AUTO, caches[0].name, SS_PRODUCT_GAUSS_NEWTON, r));
+fail:
+    return status;
+}
+
+ss_status ss_command_info(ss_context *context, const ss_settings *settings, int *exit_status)
+{
+    ss_status      status = SS_OK;
+    ss_workload    workload;
+    ss_info_result result = { 0 };
+    ss_text        text;
+
+    (void)exit_status;
+    ss_text_init(context, &text);
+    SS_TRY(ss_workload_open(context, settings, false, &workload));
+    SS_TRY(list_parameters(&workload, &result));
+    SS_TRY(list_plans(&workload, &result));
+    ss_report_info(&text, &workload.run, &result);
+    SS_TRY(ss_workload_print(&workload, &text, NULL));
+    if (ss_given(settings, PLAN)) {
+        putchar('\n');
+        SS_TRY(ss_objective_print_plan(workload.objective, ss_workload_product(&workload), workload.options.precision,
+                                       stdout));
+    }
+    SS_TRY(ss_workload_json(&workload, true, ss_info_fields, &result));
+fail:
+    ss_text_release(&text);
+    for (int64_t i = 0; i < result.n_parameters; i++)
+        ss_free(context, (void *)(uintptr_t)result.parameters[i].shape);
+    ss_free(context, result.parameters);
+    ss_free(context, result.plans);
+    ss_workload_close(&workload);
+    return status;
+}

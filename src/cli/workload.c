@@ -1,0 +1,348 @@
+/* Opening network, data and objective, and verifying what they were said to be. */
+#include "cli/workload.h"
+#include "backend/backend.h"
+#include "base/output.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Files ---------------------------------------------------------------------------------------------- */
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* Networks that other programs write and this version cannot read: refused by name. */
+static ss_status refuse_unsupported(ss_context *context, const char *network)
+{
+    static const char *const pickles[] = { ".pt", ".pth", ".ckpt", ".bin", ".pkl" };
+    ss_status                status = SS_OK;
+    char                    *config = NULL, *own = NULL;
+    struct stat              info;
+
+    if (ends_with(network, ".onnx"))
+        SS_FAIL(context, SS_ERROR_INPUT, "%s: ONNX models are not yet supported; export the torch module: "
+                                         "scripts/export_torch.py MODEL DATA OUT", network);
+    for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
+        if (ends_with(network, pickles[i]))
+            SS_FAIL(context, SS_ERROR_INPUT, "%s: a pickle checkpoint is not read, because reading one runs "
+                                             "code; export it: scripts/export_torch.py MODEL DATA OUT", network);
+    if (stat(network, &info) != 0 || !S_ISDIR(info.st_mode)) return SS_OK;
+    SS_TRY(ss_format(context, &config, "%s/config.json", network));
+    SS_TRY(ss_format(context, &own, "%s/network.json", network));
+    if (exists(config) && !exists(own))
+        SS_FAIL(context, SS_ERROR_INPUT, "%s: a Hugging Face model (config.json, no network.json): transformers "
+                                         "are not yet supported", network);
+fail:
+    ss_free(context, config);
+    ss_free(context, own);
+    return status;
+}
+
+/* The folder of the network with a slash, and what lies in it. */
+static ss_status look_into_folder(ss_workload *w)
+{
+    ss_status   status = SS_OK;
+    ss_context *context = w->context;
+    const char *network = w->settings->network;
+    char       *path = NULL;
+    struct stat info;
+
+    if (stat(network, &info) == 0 && S_ISDIR(info.st_mode)) {
+        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ends_with(network, "/") ? "" : "/"));
+        SS_TRY(ss_format(context, &path, "%sobjective.json", w->folder));
+        if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
+    }
+    SS_TRY(ss_stated_merge(context, w->settings, &w->stated, &w->overridden));
+    if (w->stated.loss == NULL)
+        SS_FAIL(context, SS_ERROR_USAGE, "--loss is missing (and there is no objective.json that states one)");
+    if (ss_given(w->settings, DATA)) {
+        SS_TRY(ss_copy_string(context, ss_text_of(w->settings, DATA), &w->data_path));
+    } else {
+        const char *name = w->stated.data != NULL ? w->stated.data : "data.safetensors";
+        if (w->folder != NULL)
+            SS_TRY(ss_format(context, &w->data_path, "%s%s", name[0] == '/' ? "" : w->folder, name));
+        if (w->data_path == NULL || !exists(w->data_path))
+            SS_FAIL(context, SS_ERROR_USAGE, "--data is missing (and there is no data.safetensors beside the network)");
+    }
+fail:
+    ss_free(context, path);
+    return status;
+}
+
+/* Outputs must be writable before hours are spent, and must not replace an input. */
+static ss_status check_output(ss_workload *w, const char *path)
+{
+    ss_status   status = SS_OK;
+    ss_output  *output = NULL;
+    struct stat out, in;
+    if (stat(path, &out) == 0)
+        for (int64_t i = 0; i < w->run.n_files; i++)
+            if (stat(w->run.files[i].path, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+                SS_FAIL(w->context, SS_ERROR_USAGE, "%s is an input (%s) and would be replaced", path,
+                        w->run.files[i].role);
+    SS_TRY(ss_output_open(w->context, path, &output));
+fail:
+    ss_output_abort(&output);
+    return status;
+}
+
+static ss_status check_outputs(ss_workload *w)
+{
+    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT, SS_OPTION_SAVE_VECTORS,
+                                            SS_OPTION_CHECKPOINT };
+    ss_status                 status = SS_OK;
+    const size_t              count = sizeof outputs / sizeof *outputs;
+    for (size_t i = 0; i < count; i++) {
+        const ss_setting *one = &w->settings->option[outputs[i]];
+        if (!one->given) continue;
+        for (size_t j = 0; j < i; j++) {
+            const ss_setting *other = &w->settings->option[outputs[j]];
+            if (other->given && strcmp(other->text, one->text) == 0 && strncmp(one->text, "/dev/", 5) != 0)
+                SS_FAIL(w->context, SS_ERROR_USAGE, "--%s and --%s both name %s", ss_option_row(outputs[j])->name,
+                        ss_option_row(outputs[i])->name, one->text);
+        }
+        SS_TRY(check_output(w, one->text));
+    }
+fail:
+    return status;
+}
+
+/* ---- Network, data, objective --------------------------------------------------------------------------- */
+
+static ss_status open_network(ss_workload *w)
+{
+    const ss_settings *s = w->settings;
+    const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
+    const ss_setting  *exclude = &s->option[SS_OPTION_EXCLUDE_PARAMETERS];
+    /* The command line's choice of parameters replaces the folder's. */
+    bool               chosen = include->given || exclude->given;
+    ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
+                                   .include = chosen ? include->texts : (const char *const *)w->stated.trainable,
+                                   .exclude = exclude->texts,
+                                   .decay = w->stated.decay,
+                                   .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
+                                   .n_exclude = (int32_t)exclude->n_texts,
+                                   .n_decay = w->stated.n_decay,
+                                   .seed = (uint64_t)ss_integer_of(s, SEED) };
+    return ss_network_open(w->context, s->network, &options, &w->network);
+}
+
+static ss_status open_data(ss_workload *w)
+{
+    ss_dataset_options options;
+    ss_dataset_options_init(&options);
+    options.scale_given = w->stated.scale_given;
+    options.scale = w->stated.scale;
+    options.shift = w->stated.shift;
+    options.samples = ss_given(w->settings, SAMPLES) ? ss_integer_of(w->settings, SAMPLES) : 0;
+    options.sample_seed = (uint64_t)ss_integer_of(w->settings, SAMPLE_SEED);
+    return ss_dataset_open(w->context, w->data_path, &options, &w->dataset);
+}
+
+static ss_status choose_precision(ss_workload *w, ss_real *real)
+{
+    const char *name = ss_text_of(w->settings, PRECISION), *device = ss_text_of(w->settings, DEVICE);
+    *real = SS_FLOAT64;
+    if (strcmp(name, "tf32") == 0 && strncmp(device, "cuda", 4) != 0)
+        return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32", device);
+    if (strcmp(name, "fp32") == 0 || strcmp(name, "tf32") == 0) *real = SS_FLOAT32;
+    if (strcmp(name, "auto") == 0 && ss_network_n(w->network) >= 1000000) *real = SS_FLOAT32;
+    return SS_OK;
+}
+
+static ss_status open_objective(ss_workload *w)
+{
+    ss_status             status = SS_OK;
+    const ss_settings    *s = w->settings;
+    ss_objective_options *o = &w->options;
+    ss_objective_options_init(o);
+    o->loss = w->stated.loss;
+    o->smoothing = w->stated.smoothing;
+    o->class_weights = w->stated.class_weights;
+    o->n_class_weights = w->stated.n_class_weights;
+    o->device = ss_text_of(s, DEVICE);
+    SS_TRY(choose_precision(w, &o->precision));
+    if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
+    if (ss_given(s, BATCH_SIZE)) o->batch_size = ss_integer_of(s, BATCH_SIZE);
+    if (o->batch_size > ss_dataset_samples(w->dataset))
+        SS_FAIL(w->context, SS_ERROR_INPUT, "--batch-size: %lld is larger than the data set, %s with %lld samples",
+                (long long)o->batch_size, w->data_path, (long long)ss_dataset_samples(w->dataset));
+    o->label_seed = (uint64_t)ss_integer_of(s, SEED);
+    SS_TRY(ss_objective_create(w->context, w->network, w->dataset, o, &w->objective));
+    SS_TRY(ss_objective_facts_get(w->objective, &w->run.facts));
+fail:
+    return status;
+}
+
+/* ---- Verification --------------------------------------------------------------------------------------- */
+
+static ss_status verify_loss(ss_workload *w, double tolerance, double loss)
+{
+    const char *source = ss_given(w->settings, EXPECT_LOSS) ? "--expect-loss" : w->stated.path;
+    double      expected = w->stated.expect_loss;
+    /* Near a loss of zero a relative error means nothing: a millionth of the zero output's loss counts then. */
+    double size = fmax(fabs(expected), 1e-6 * w->run.facts.zero_output_loss);
+    if (fabs(loss - expected) <= tolerance * size) return SS_OK;
+    return ss_fail(w->context, SS_ERROR_INPUT,
+                   "%s: the loss is %.9g, expected was %.9g (relative tolerance %g): network, data or loss are not "
+                   "the ones meant",
+                   source, loss, expected, tolerance);
+}
+
+static ss_status verify_gradient(ss_workload *w, double tolerance)
+{
+    ss_status     status = SS_OK;
+    ss_backend   *backend = ss_objective_backend(w->objective, SS_FLOAT64);
+    int64_t       padded = ss_objective_layout(w->objective)->padded;
+    void         *gradient = NULL;
+    ss_loss_value value;
+    double        square = 0, expected = w->stated.expect_gradient;
+
+    SS_TRY(backend->class->allocate(backend, padded * 8, &gradient));
+    SS_TRY(ss_objective_gradient(w->objective, SS_FLOAT64, NULL, NULL, gradient, &value));
+    SS_TRY(verify_loss(w, tolerance, value.loss));
+    SS_TRY(backend->class->dot(backend, NULL, padded, gradient, gradient, &square));
+    /* At a critical point the norm is rounding: a millionth of sqrt(L) counts then. */
+    if (fabs(sqrt(square) - expected) > tolerance * fmax(expected, 1e-6 * sqrt(fmax(fabs(value.loss), 1))))
+        SS_FAIL(w->context, SS_ERROR_INPUT,
+                "%s: expect_gradient_norm: the gradient's norm is %.9g, expected was %.9g: network, data or loss are "
+                "not the ones meant",
+                w->stated.path, sqrt(square), expected);
+fail:
+    backend->class->release(backend, gradient);
+    return status;
+}
+
+static ss_status verify(ss_workload *w)
+{
+    const char   *colon = ss_given(w->settings, EXPECT_LOSS) ? strchr(ss_text_of(w->settings, EXPECT_LOSS), ':') : NULL;
+    double        tolerance = 1e-4;
+    ss_loss_value value;
+    ss_status     status = SS_OK;
+
+    if (colon != NULL) SS_TRY(ss_parse_real(w->context, "--expect-loss", colon + 1, &tolerance));
+    w->run.expect_loss = w->stated.expect_loss;
+    w->run.expect_tolerance = tolerance;
+    /* Frozen parameters take their part out of the gradient: its norm is comparable only when all are active. */
+    bool all = !ss_given(w->settings, PARAMETERS) && !ss_given(w->settings, EXCLUDE_PARAMETERS);
+    w->run.expect_gradient_norm = all ? w->stated.expect_gradient : NAN;
+    if (!all && !ss_given(w->settings, EXPECT_LOSS) && w->stated.n_decay > 0) w->run.expect_loss = NAN;
+    if (isfinite(w->run.expect_gradient_norm) && isfinite(w->run.expect_loss)) return verify_gradient(w, tolerance);
+    if (!isfinite(w->run.expect_loss)) return SS_OK;
+    SS_TRY(ss_objective_loss(w->objective, SS_FLOAT64, NULL, NULL, &value, NULL));
+    SS_TRY(verify_loss(w, tolerance, value.loss));
+fail:
+    return status;
+}
+
+/* ---- Opening and closing -------------------------------------------------------------------------------- */
+
+static ss_status note_start(ss_workload *w)
+{
+    char      text[40];
+    time_t    now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return ss_copy_string(w->context, text, &w->started);
+}
+
+ss_status ss_workload_open(ss_context *context, const ss_settings *settings, bool with_verification,
+                           ss_workload *w)
+{
+    ss_status status = SS_OK;
+    *w = (ss_workload){ .context = context, .settings = settings, .start = ss_seconds() };
+    w->stated.scale = 1;
+    w->stated.expect_loss = w->stated.expect_gradient = NAN;
+    w->run.expect_loss = w->run.expect_gradient_norm = NAN;
+
+    SS_TRY(note_start(w));
+    SS_TRY(refuse_unsupported(context, settings->network));
+    SS_TRY(look_into_folder(w));
+    SS_TRY(open_network(w));
+    SS_TRY(open_data(w));
+    SS_TRY(open_objective(w));
+    SS_TRY(ss_workload_record(w));
+    SS_TRY(check_outputs(w));
+    if (with_verification) SS_TRY(verify(w));
+    w->run.seconds_open = ss_seconds() - w->start;
+    ss_log(context, SS_LOG_INFO, "%s: %s", w->run.network, w->run.network_description);
+    ss_log(context, SS_LOG_INFO, "%s: %s", w->run.data, w->run.data_description);
+    ss_log(context, SS_LOG_INFO, "%s; loss of the zero output %g", w->run.objective, w->run.facts.zero_output_loss);
+    if (with_verification && isfinite(w->run.expect_loss))
+        ss_log(context, SS_LOG_INFO, "the stated loss %.9g is met", w->run.expect_loss);
+fail:
+    return status;
+}
+
+void ss_workload_close(ss_workload *w)
+{
+    ss_workload_record_release(w);
+    ss_objective_destroy(w->objective);
+    ss_dataset_close(w->dataset);
+    ss_network_close(w->network);
+    ss_stated_release(w->context, &w->stated);
+    ss_free(w->context, w->folder);
+    ss_free(w->context, w->data_path);
+    ss_free(w->context, w->started);
+    *w = (ss_workload){ 0 };
+}
+
+/* ---- Operator and output -------------------------------------------------------------------------------- */
+
+static const char *const product_names[] = { "hessian", "ggn", "fisher", "fisher-mc", "residual" };
+
+const char *ss_product_name(ss_product product)
+{
+    return product_names[product];
+}
+
+ss_product ss_workload_product(const ss_workload *w)
+{
+    const char *name = ss_text_of(w->settings, OPERATOR);
+    for (int i = 0; name != NULL && i < (int)(sizeof product_names / sizeof *product_names); i++)
+        if (strcmp(product_names[i], name) == 0) return (ss_product)i;
+    return SS_PRODUCT_HESSIAN;
+}
+
+ss_status ss_workload_operator(ss_workload *w, ss_operator *op)
+{
+    return ss_objective_operator(w->objective, ss_workload_product(w), w->options.precision, NULL, NULL, op);
+}
+
+ss_status ss_workload_print(ss_workload *w, const ss_text *text, const char *file)
+{
+    ss_status status = text->status;
+    if (status != SS_OK) return status;
+    if (file != NULL) SS_TRY(ss_output_file(w->context, file, text->bytes, (size_t)text->length));
+    if (fwrite(text->bytes, 1, (size_t)text->length, stdout) != (size_t)text->length || fflush(stdout) != 0)
+        SS_FAIL(w->context, SS_ERROR_OUTPUT, "standard output cannot be written");
+fail:
+    return status;
+}
+
+ss_status ss_workload_json(ss_workload *w, bool complete, const ss_field *fields, const void *result)
+{
+    if (!ss_given(w->settings, JSON)) return SS_OK;
+    ss_workload_record_time(w);
+    return ss_report_json(w->context, ss_text_of(w->settings, JSON), &w->run, complete, fields, result);
+}
+
+void ss_workload_discard(ss_workload *w)
+{
+    struct stat info;
+    const char *path = ss_text_of(w->settings, JSON);
+    if (path != NULL && lstat(path, &info) == 0 && S_ISREG(info.st_mode)) unlink(path);
+}
