@@ -30,7 +30,7 @@ static void release_decay(ss_context *context, ss_stated_objective *stated)
 static ss_status read_decay(ss_context *context, const ss_json_value *root, ss_stated_objective *stated)
 {
     ss_status     status = SS_OK;
-    ss_json_value decay, rule;
+    ss_json_value decay, rule = { 0 };
     double        lambda = 0;
     if (!ss_json_has(root, "weight_decay")) return SS_OK;
     SS_TRY(ss_json_member(root, "weight_decay", SS_JSON_ANY, &decay));
@@ -39,8 +39,7 @@ static ss_status read_decay(ss_context *context, const ss_json_value *root, ss_s
         if (lambda != 0) SS_TRY(add_decay(context, stated, NULL, lambda));
         return SS_OK;
     }
-    for (int64_t i = 0; i < ss_json_length(&decay); i++) {
-        SS_TRY(ss_json_member_at(&decay, i, SS_JSON_NUMBER, &rule));
+    while (ss_json_next(&decay, &rule)) {
         SS_TRY(ss_json_as_number(&rule, 0, 1e300, &lambda));
         SS_TRY(add_decay(context, stated, rule.key, lambda));
     }
