@@ -142,7 +142,7 @@ typedef struct ss_plan {
     bool    stream_weights;
     int64_t n_prologue, n_body; /* steps */
     double  flops_prologue;     /* matrix products only */
-    double  flops_body;         /* per product of `lanes` vectors */
+    double  flops_body;         /* per product of one vector */
     double  flops_gradient;     /* of a plain gradient, the unit of the flop ratios */
     int64_t bytes_weights;      /* weights in the real type */
     int64_t bytes_cache;        /* what stays between products */

@@ -9,14 +9,15 @@
 extern "C" {
 #endif
 
-/* One row per status: enumerator, exit status of the command line, short English text. */
+/* One row per status: enumerator, exit status of the command line, short English text. An output that cannot be
+ * written counts as bad input: it is a file that was named wrongly or a disk that is full. */
 /* clang-format off */
 #define SS_STATUS_TABLE(row) \
     row(SS_OK, 0, "success") \
     row(SS_ERROR_RUNTIME, 1, "run-time failure") \
     row(SS_ERROR_MEMORY, 1, "out of memory") \
     row(SS_ERROR_DEVICE, 1, "device failure") \
-    row(SS_ERROR_OUTPUT, 1, "output cannot be written") \
+    row(SS_ERROR_OUTPUT, 3, "output cannot be written") \
     row(SS_ERROR_NUMERIC, 1, "not a number or infinite value computed") \
     row(SS_ERROR_INTERNAL, 1, "internal inconsistency") \
     row(SS_ERROR_USAGE, 2, "wrong usage") \

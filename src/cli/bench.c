@@ -85,7 +85,7 @@ static void print_row(ss_text *text, bench *b, task which, int64_t rounds, doubl
     ss_product    product = which == TASK_GGN ? SS_PRODUCT_GAUSS_NEWTON : SS_PRODUCT_HESSIAN;
     if ((which == TASK_HVP || which == TASK_GGN) && unit > 0 &&
         ss_objective_plan(b->workload->objective, product, b->workload->options.precision, NULL, &plan) == SS_OK)
-        floor_ratio = plan.flops_body / (plan.lanes > 0 ? plan.lanes : 1) / unit;
+        floor_ratio = plan.flops_body / unit;
     ss_text_print(text, "%s,%s,%s,%d,%lld,%lld,%lld,%lld,%.9f,%.9f,%.9f,%.4f,", task_names[which], run->device,
                   run->precision, run->threads, (long long)run->facts.n, (long long)run->facts.samples,
                   (long long)run->working.micro_batch, (long long)rounds, s[rounds / 2], s[rounds / 4],

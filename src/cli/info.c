@@ -51,7 +51,7 @@ static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_p
     plan->cache = name;
     plan->precision = ss_real_name(options.precision);
     plan->ratio = plan->plan.flops_gradient > 0
-                      ? plan->plan.flops_body / (plan->plan.lanes > 0 ? plan->plan.lanes : 1) / plan->plan.flops_gradient
+                      ? plan->plan.flops_body / plan->plan.flops_gradient
                       : 0;
     r->n_plans++;
 fail:

@@ -113,6 +113,17 @@ fail:
     return status;
 }
 
+static int64_t count_trainable(const ss_network *network)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < ss_network_parameter_count(network); i++) {
+        ss_parameter_info info;
+        ss_network_parameter(network, i, &info);
+        if (info.trainable) count += info.count;
+    }
+    return count;
+}
+
 ss_status ss_workload_record(ss_workload *w)
 {
     ss_status   status = SS_OK;
@@ -129,6 +140,7 @@ ss_status ss_workload_record(ss_workload *w)
     run->started = w->started;
     run->network = w->settings->network;
     run->network_description = ss_network_description(w->network);
+    run->n_trainable = count_trainable(w->network);
     run->data = w->data_path;
     run->data_description = ss_dataset_description(w->dataset);
     run->samples_in_file = ss_dataset_samples_in_file(w->dataset);

@@ -49,6 +49,7 @@ typedef struct ss_run {
     int64_t         n_files;
     const char     *network;                 /* operand */
     const char     *network_description;     /* family and size */
+    int64_t         n_trainable;             /* parameters that can be active */
     const char     *data;                    /* path */
     const char     *data_description;        /* what was understood */
     int64_t         samples_in_file;

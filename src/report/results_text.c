@@ -72,7 +72,7 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
                       p->plan.lanes, (long long)p->plan.micro_batch, ss_number_text(p->plan.flops_body * 1e-9, 4, a),
                       p->ratio, ss_bytes_text(p->plan.bytes_cache, b), ss_bytes_text(p->plan.bytes_peak, c));
     }
-    ss_text_print(text, "\nratio: flops of a product to those of a gradient; kept: between products; GFLOP: per pass of all lanes\n");
+    ss_text_print(text, "\nratio: flops of a product to those of a gradient; kept: between products; GFLOP: per product\n");
 }
 
 void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count)

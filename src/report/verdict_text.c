@@ -14,9 +14,13 @@ typedef char uncertain[2 * SS_NUMBER_TEXT];
 
 void ss_report_head(ss_text *text, const ss_run *run)
 {
-    number a;
-    ss_line_write(text, "model", "%s, %s active parameters, %s", run->network_description, C(a, run->facts.n),
-                  run->precision);
+    number  a;
+    ss_line line;
+    ss_line_begin(&line, text, "model");
+    ss_line_add(&line, "%s;", run->network_description);
+    if (run->facts.n != run->n_trainable) ss_line_add(&line, "%s of them active;", C(a, run->facts.n));
+    ss_line_add(&line, "computed in %s", run->precision);
+    ss_line_end(&line);
     ss_line_write(text, "data", "%s: %s", run->data, run->data_description);
     ss_line_write(text, "objective", "%s", run->objective);
 }

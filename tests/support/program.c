@@ -1,0 +1,104 @@
+/* Running the program. */
+#include "support/program.h"
+#include "support/support.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MOST 64 /* arguments */
+
+/* ss_test_path keeps its texts until the case ends; a case may run the program more often than that allows. */
+static void stream_path(const char *name, char path[1200])
+{
+    snprintf(path, 1200, "%s/%s", ss_test_directory(), name);
+}
+
+static void redirect(const char *name, int stream)
+{
+    char path[1200];
+    stream_path(name, path);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (file < 0 || dup2(file, stream) < 0) _exit(126);
+    close(file);
+}
+
+pid_t ss_test_start(const char *const *arguments)
+{
+    char *argv[MOST + 2] = { (char[]){ "saddlescope" } };
+    int   count = 1;
+    for (int i = 0; arguments[i] != NULL && count <= MOST; i++) argv[count++] = (char *)(uintptr_t)arguments[i];
+    argv[count] = NULL;
+    ss_test_directory(); /* made by the parent, not by the child */
+    pid_t process = fork();
+    cr_assert(process >= 0);
+    if (process == 0) {
+        redirect("stdout", STDOUT_FILENO);
+        redirect("stderr", STDERR_FILENO);
+        execv(SS_PROGRAM, argv);
+        _exit(127);
+    }
+    return process;
+}
+
+static void slurp(const char *name, char text[SS_TEST_STREAM])
+{
+    char path[1200];
+    stream_path(name, path);
+    FILE  *file = fopen(path, "rb");
+    size_t length = file != NULL ? fread(text, 1, SS_TEST_STREAM - 1, file) : 0;
+    text[length] = '\0';
+    if (file != NULL) fclose(file);
+}
+
+void ss_test_finish(pid_t process, ss_test_program *result)
+{
+    int state = 0;
+    cr_assert(waitpid(process, &state, 0) == process);
+    result->exit_status = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+    slurp("stdout", result->out);
+    slurp("stderr", result->err);
+}
+
+void ss_test_run_list(ss_test_program *result, const char *const *arguments)
+{
+    ss_test_finish(ss_test_start(arguments), result);
+}
+
+void ss_test_run(ss_test_program *result, const char *first, ...)
+{
+    const char *arguments[MOST + 1] = { first };
+    int         count = 1;
+    va_list     list;
+    va_start(list, first);
+    while (count < MOST && (arguments[count] = va_arg(list, const char *)) != NULL) count++;
+    va_end(list);
+    arguments[count] = NULL;
+    ss_test_run_list(result, arguments);
+}
+
+json_t *ss_test_json(const char *path)
+{
+    json_error_t error;
+    json_t      *json = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    cr_assert(json != NULL, "%s:%d: %s", path, error.line, error.text);
+    return json;
+}
+
+bool ss_test_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+void ss_test_copy(const char *from, const char *to)
+{
+    size_t bytes = 0;
+    void  *data = ss_test_read_file(from, &bytes);
+    ss_test_write_file(to, data, bytes);
+    ss_free(ss_test_context, data);
+}
