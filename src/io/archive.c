@@ -56,7 +56,18 @@ static bool is_pickle(const char *path, const unsigned char *bytes, int64_t size
     return size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && !safetensors;
 }
 
-/* safetensors has no magic number: an eight-byte length, then a JSON object. */
+/* safetensors has no magic number: an eight-byte length, then a JSON object. The length may begin like any
+ * other format's magic number (0x0280 like a pickle's, 0x8B1F like gzip's), so this is asked first. */
+static bool is_whole_safetensors(const char *path, const unsigned char *bytes, int64_t size)
+{
+    uint64_t length = 0;
+    (void)path;
+    if (size < 10 || bytes[8] != '{') return false;
+    for (int i = 7; i >= 0; i--) length = length << 8 | bytes[i];
+    return length <= (uint64_t)size - 8;
+}
+
+/* A damaged one, so that its reader says what is wrong. */
 static bool is_safetensors(const char *path, const unsigned char *bytes, int64_t size)
 {
     return (size >= 9 && bytes[8] == '{') || has_suffix(path, ".safetensors");
@@ -76,6 +87,7 @@ typedef struct format_row {
 } format_row;
 
 static const format_row formats[] = {
+    { "safetensors", is_whole_safetensors, ss_safetensors_read, true },
     { "npy", is_npy, ss_npy_read, true },
     { "npz", is_zip, ss_npz_read, false },
     { "gzip", is_gzip, read_gzip, false },
