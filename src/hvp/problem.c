@@ -190,6 +190,23 @@ fail:
     return status;
 }
 
+/* Frozen parameters keep their share of the regulariser: a constant, as in torch. */
+static double frozen_decay(const ss_graph *graph)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < graph->n_parameters; i++) {
+        const ss_parameter *w = &graph->parameters[i];
+        double              square = 0;
+        if (w->decay == 0 || w->offset >= 0) continue;
+        for (int64_t j = 0; j < w->count; j++) {
+            double value = ss_array_value(&w->array, j);
+            square += value * value;
+        }
+        sum += w->decay / 2 * square;
+    }
+    return sum;
+}
+
 ss_status ss_problem_create(ss_context *context, const ss_graph *graph, const ss_dataset *dataset,
                             const ss_objective_options *options, ss_problem **problem)
 {
@@ -201,6 +218,7 @@ ss_status ss_problem_create(ss_context *context, const ss_graph *graph, const ss
     p->graph = graph;
     p->dataset = dataset;
     p->loss = &graph->nodes[graph->n_nodes - 1];
+    p->frozen_decay = frozen_decay(graph);
     SS_TRY(loss_kind(context, options, &p->kind));
     p->smoothing = options->smoothing;
     p->samples = ss_dataset_samples(dataset);

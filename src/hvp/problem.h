@@ -27,6 +27,7 @@ typedef struct ss_problem {
     double           *class_weight; /* [columns] as ss_loss.class_weight, or NULL */
     ss_array          inputs;       /* [samples, input count] */
     double            scale, shift; /* of the inputs */
+    double            frozen_decay; /* regularisers of frozen parameters: a constant of the loss */
 } ss_problem;
 
 /* Normaliser of a subset (NULL = all): the objective's data term is (1 / normaliser) sum row_weight l. Also

@@ -321,7 +321,7 @@ ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, v
         p->ready = true;
         p->prologues++;
     }
-    p->decay_loss = 0;
+    p->decay_loss = p->problem->frozen_decay;
     p->kinks = p->units = 0;
     SS_TRY(run_list(p, &p->body, &x));
     if (p->row_loss)
