@@ -50,10 +50,11 @@ void ss_text_words(ss_text *text, const char *words, int indent, int width, int 
     for (const char *p = words; *p != '\0';) {
         size_t length = strcspn(p, " ");
         int    wide = columns(p, length);
-        if (*column > indent && *column + 1 + wide > width) {
+        bool   glued = p == words && strchr(";:,.)", *p) != NULL; /* goes on where the last words ended */
+        if (!glued && *column > indent && *column + 1 + wide > width) {
             ss_text_print(text, "\n%*s", indent, "");
             *column = indent;
-        } else if (*column > indent) {
+        } else if (!glued && *column > indent) {
             ss_text_print(text, " ");
             *column += 1;
         }

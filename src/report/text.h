@@ -17,7 +17,7 @@ void ss_text_init(ss_context *context, ss_text *text);
 void ss_text_release(ss_text *text);
 void ss_text_print(ss_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends words, broken before column `width`; further lines begin at column `indent`. *column is the place
- * in the line, kept up to date. */
+ * in the line, kept up to date. Words that begin with punctuation follow the last ones without a blank. */
 void ss_text_words(ss_text *text, const char *words, int indent, int width, int *column);
 
 #define SS_NUMBER_TEXT 40 /* bytes that hold any formatted number */

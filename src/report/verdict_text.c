@@ -113,13 +113,13 @@ static void proof(ss_line *line, const ss_verdict_witness *w)
     else ss_line_add(line, "no step showed it in the loss)");
 }
 
-/* "20 .. 80" of an interval of shares, in per cent. */
-static void share(ss_line *line, const char *what, const double interval[2])
+/* "minimum ratio 20 % .. 80 % of all": an interval of shares. */
+static void share(ss_line *line, const char *before, const double interval[2], const char *behind)
 {
     number a, b;
     if (!isfinite(interval[0]) || !isfinite(interval[1])) return;
-    if (interval[0] == interval[1]) ss_line_add(line, "%s %s", what, P(a, interval[0]));
-    else ss_line_add(line, "%s %s .. %s", what, P(a, interval[0]), P(b, interval[1]));
+    if (interval[0] == interval[1]) ss_line_add(line, "%s%s%s", before, P(a, interval[0]), behind);
+    else ss_line_add(line, "%s%s .. %s%s", before, P(a, interval[0]), P(b, interval[1]), behind);
 }
 
 static void interval_add(ss_line *line, ss_interval interval, const char *what)
@@ -150,10 +150,12 @@ static void counts(ss_text *text, const ss_verdict *v)
     ss_line_begin(&line, text, "");
     ss_line_add(&line, "of those within: %s structural, at most %s gauge,", C(a, ss_max64(c->structural, 0)),
                 C(b, ss_max64(c->gauge, 0)));
-    interval_add(&line, c->flat, "numerically flat;");
-    share(&line, "minimum ratio", c->positive_share);
-    share(&line, "of all,", c->positive_among_signed);
-    share(&line, "of the signed; index", c->negative_share);
+    interval_add(&line, c->flat, "numerically flat");
+    ss_line_end(&line);
+    ss_line_begin(&line, text, "");
+    share(&line, "minimum ratio ", c->positive_share, " of all");
+    share(&line, ", ", c->positive_among_signed, " of those with a sign");
+    share(&line, "; index ", c->negative_share, "");
     ss_line_end(&line);
     if (c->gauge <= 0) return;
     ss_line_begin(&line, text, "");
@@ -263,10 +265,10 @@ static void probe(ss_text *text, const ss_verdict *v)
 static void cost(ss_text *text, const ss_verdict *v)
 {
     const ss_verdict_cost *c = &v->cost;
-    number                 a, b, d, e, f;
+    number                 a, b, d, e, f, g;
     ss_line_write(text, "cost", "%s of %s products' worth: %s products, %s gradients, %s losses; %s%s%s", N(a, c->products, 3),
                   N(b, c->budget, 3), C(d, c->hessian + c->confirming), C(e, c->gradients), C(f, c->losses),
-                  ss_duration_text(c->seconds, f), c->out_of_products ? "; ended by --max-products" : "",
+                  ss_duration_text(c->seconds, g), c->out_of_products ? "; ended by --max-products" : "",
                   c->out_of_time ? "; ended by --time-limit" : "");
 }
 
@@ -335,8 +337,9 @@ static void label(ss_text *text, const ss_verdict *v)
     else if (v->evidence != SS_EVIDENCE_NONE) ss_line_add(&line, "(%s)", ss_evidence_name(v->evidence));
     if (v->strict == SS_TRI_TRUE) ss_line_add(&line, "strict");
     if (v->strict == SS_TRI_FALSE && v->flat_directions >= 0)
-        ss_line_add(&line, "with %s flat directions, at most %s of them explained by structure and gauge",
-                    C(a, v->flat_directions), C(b, ss_max64(v->flat_explained, 0)));
+        ss_line_add(&line, "with %s flat direction%s, at most %s explained by structure and gauge",
+                    C(a, v->flat_directions), v->flat_directions == 1 ? "" : "s",
+                    C(b, ss_max64(v->flat_explained, 0)));
     if (v->label == SS_LABEL_INCONCLUSIVE) undecided(&line, v);
     if (!v->complete) ss_line_add(&line, "(partial: the run was stopped)");
     ss_line_end(&line);
