@@ -8,7 +8,7 @@
 /* What the monitor needs to replace the partial result. */
 typedef struct partial {
     ss_workload *workload;
-    ss_status    status; /* first failure to write */
+    ss_status    status;  /* first failure to write */
     double       written; /* s, when it was written last */
 } partial;
 
@@ -52,7 +52,8 @@ static ss_status save_witness(ss_workload *w, const ss_verdict *verdict)
     char                      quotient[40], error[40];
     if (path == NULL) return SS_OK;
     if (witness->vector == NULL) {
-        ss_log(w->context, SS_LOG_WARNING, "there is no direction of negative curvature; %s is not written", path);
+        ss_log(w->context, SS_LOG_WARNING, "there is no direction of negative curvature; %s is not written",
+               path);
         return SS_OK;
     }
     snprintf(quotient, sizeof quotient, "%.17g", witness->quotient);
@@ -113,8 +114,7 @@ ss_status ss_command_analyze(ss_context *context, const ss_settings *settings, i
     *exit_status = expectation(settings, &verdict);
 fail:
     /* A failure leaves no result behind; an interruption leaves what is known. */
-    if (status != SS_OK && status != SS_ERROR_INTERRUPTED && started)
-        ss_workload_discard(&workload);
+    if (status != SS_OK && status != SS_ERROR_INTERRUPTED && started) ss_workload_discard(&workload);
     ss_verdict_destroy(&verdict);
     ss_workload_close(&workload);
     return status;

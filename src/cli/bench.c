@@ -13,7 +13,7 @@ typedef struct bench {
     ss_workload *workload;
     ss_operator  hessian, gauss_newton;
     ss_backend  *backend;
-    void        *x, *y; /* padded vectors, backend */
+    void        *x, *y;               /* padded vectors, backend */
     double      *seconds[TASK_COUNT]; /* [rounds] */
 } bench;
 
@@ -29,7 +29,8 @@ static ss_status prepare(bench *b)
     SS_TRY(ss_objective_operator(w->objective, SS_PRODUCT_GAUSS_NEWTON, real, NULL, NULL, &b->gauss_newton));
     SS_TRY(b->backend->class->allocate(b->backend, bytes, &b->x));
     SS_TRY(b->backend->class->allocate(b->backend, bytes, &b->y));
-    SS_TRY(b->backend->class->random_normal(b->backend, NULL, layout, (uint64_t)ss_integer_of(w->settings, SEED), 0, b->x));
+    SS_TRY(b->backend->class->random_normal(b->backend, NULL, layout,
+                                            (uint64_t)ss_integer_of(w->settings, SEED), 0, b->x));
 fail:
     return status;
 }
@@ -57,7 +58,9 @@ static ss_status run(bench *b, task which, double *seconds)
     case TASK_GRADIENT:
         SS_TRY(ss_objective_gradient(w->objective, w->options.precision, NULL, NULL, b->y, &value));
         break;
-    case TASK_LOSS: SS_TRY(ss_objective_loss(w->objective, w->options.precision, NULL, NULL, &value, NULL)); break;
+    case TASK_LOSS:
+        SS_TRY(ss_objective_loss(w->objective, w->options.precision, NULL, NULL, &value, NULL));
+        break;
     case TASK_HVP: SS_TRY(ss_operator_apply(&b->hessian, 1, b->x, padded, b->y, padded)); break;
     case TASK_GGN: SS_TRY(ss_operator_apply(&b->gauss_newton, 1, b->x, padded, b->y, padded)); break;
     case TASK_COUNT: break;
@@ -68,7 +71,8 @@ fail:
     return status;
 }
 
-/* ---- CSV ------------------------------------------------------------------------------------------------ */
+/* ---- CSV ------------------------------------------------------------------------------------------------
+ */
 
 static int ascending(const void *a, const void *b)
 {
@@ -84,14 +88,17 @@ static void print_row(ss_text *text, bench *b, task which, int64_t rounds, doubl
     ss_plan       plan;
     ss_product    product = which == TASK_GGN ? SS_PRODUCT_GAUSS_NEWTON : SS_PRODUCT_HESSIAN;
     if ((which == TASK_HVP || which == TASK_GGN) && unit > 0 &&
-        ss_objective_plan(b->workload->objective, product, b->workload->options.precision, NULL, &plan) == SS_OK)
+        ss_objective_plan(b->workload->objective, product, b->workload->options.precision, NULL, &plan) ==
+            SS_OK)
         floor_ratio = plan.flops_body / unit;
-    ss_text_print(text, "%s,%s,%s,%d,%lld,%lld,%lld,%lld,%.9f,%.9f,%.9f,%.4f,", task_names[which], run->device,
-                  run->precision, run->threads, (long long)run->facts.n, (long long)run->facts.samples,
-                  (long long)run->working.micro_batch, (long long)rounds, s[rounds / 2], s[rounds / 4],
-                  s[rounds - 1 - rounds / 4], s[rounds / 2] / gradient);
-    if (floor_ratio > 0) ss_text_print(text, "%.4f\n", floor_ratio);
-    else ss_text_print(text, "\n");
+    ss_text_print(text, "%s,%s,%s,%d,%lld,%lld,%lld,%lld,%.9f,%.9f,%.9f,%.4f,", task_names[which],
+                  run->device, run->precision, run->threads, (long long)run->facts.n,
+                  (long long)run->facts.samples, (long long)run->working.micro_batch, (long long)rounds,
+                  s[rounds / 2], s[rounds / 4], s[rounds - 1 - rounds / 4], s[rounds / 2] / gradient);
+    if (floor_ratio > 0)
+        ss_text_print(text, "%.4f\n", floor_ratio);
+    else
+        ss_text_print(text, "\n");
 }
 
 static ss_status measure(bench *b, ss_text *text)
@@ -108,18 +115,21 @@ static ss_status measure(bench *b, ss_text *text)
         for (int t = 0; t < TASK_COUNT; t++) {
             SS_TRY(run(b, (task)t, &b->seconds[t][i]));
             ss_progress(context, "rounds", (double)i, (double)rounds, task_names[t]);
-            if (ss_context_interrupted(context)) SS_FAIL(context, SS_ERROR_INTERRUPTED, "stopped by a signal");
+            if (ss_context_interrupted(context))
+                SS_FAIL(context, SS_ERROR_INTERRUPTED, "stopped by a signal");
         }
     for (int t = 0; t < TASK_COUNT; t++) qsort(b->seconds[t], (size_t)rounds, sizeof(double), ascending);
-    ss_text_print(text, "what,device,precision,threads,parameters,samples,micro_batch,rounds,median_s,quartile_low_s,"
-                        "quartile_high_s,ratio_to_gradient,flop_ratio_to_gradient\n");
+    ss_text_print(
+        text, "what,device,precision,threads,parameters,samples,micro_batch,rounds,median_s,quartile_low_s,"
+              "quartile_high_s,ratio_to_gradient,flop_ratio_to_gradient\n");
     for (int t = 0; t < TASK_COUNT; t++)
         print_row(text, b, (task)t, rounds, b->seconds[TASK_GRADIENT][rounds / 2]);
 fail:
     return status;
 }
 
-/* ---- Interactive ---------------------------------------------------------------------------------------- */
+/* ---- Interactive ----------------------------------------------------------------------------------------
+ */
 
 static ss_status serve(bench *b)
 {
@@ -134,10 +144,12 @@ static ss_status serve(bench *b)
         if (strcmp(line, "quit") == 0) break;
         while (which < TASK_COUNT && strcmp(line, task_names[which]) != 0) which++;
         if (which == TASK_COUNT)
-            SS_FAIL(b->workload->context, SS_ERROR_USAGE, "standard input: '%s' is none of gradient, loss, hvp, ggn, quit", line);
+            SS_FAIL(b->workload->context, SS_ERROR_USAGE,
+                    "standard input: '%s' is none of gradient, loss, hvp, ggn, quit", line);
         SS_TRY(run(b, (task)which, &seconds));
         printf("%.9f\n", seconds);
-        if (fflush(stdout) != 0) SS_FAIL(b->workload->context, SS_ERROR_OUTPUT, "standard output cannot be written");
+        if (fflush(stdout) != 0)
+            SS_FAIL(b->workload->context, SS_ERROR_OUTPUT, "standard output cannot be written");
     }
 fail:
     return status;

@@ -45,10 +45,13 @@ static ss_eigenvalue eigenvalue(const ss_eigen_result *found, int64_t i)
 {
     const ss_ritz *ritz = &found->ritz[i];
     double         residual = ritz->true_residual >= 0 ? ritz->true_residual : ritz->residual;
-    return (ss_eigenvalue){ .value = ritz->value, .error = residual + found->error, .converged = ritz->converged };
+    return (ss_eigenvalue){ .value = ritz->value,
+                            .error = residual + found->error,
+                            .converged = ritz->converged };
 }
 
-/* Lowest: as many as asked for, and all below. Highest: as many as asked for, without those already listed. */
+/* Lowest: as many as asked for, and all below. Highest: as many as asked for, without those already listed.
+ */
 static ss_status collect(ss_workload *w, const ss_eigen_result *found, ss_eigs_result *r)
 {
     ss_status          status = SS_OK;
@@ -102,7 +105,8 @@ static ss_status save(ss_workload *w, const ss_operator *op, ss_eigen_result *fo
     SS_TRY(ss_allocate(w->context, count, (size_t)n * sizeof *packed, (void **)&packed));
     SS_TRY(SS_NEW_ARRAY(w->context, count, &vectors));
     SS_TRY(ss_allocate(w->context, count, sizeof *names, (void **)&names));
-    SS_TRY(op->backend->class->allocate(op->backend, op->layout->padded * (int64_t)ss_real_size(op->real), &x));
+    SS_TRY(
+        op->backend->class->allocate(op->backend, op->layout->padded * (int64_t)ss_real_size(op->real), &x));
     for (int64_t i = 0; i < count; i++) {
         bool    low = i < r->n_low;
         int64_t index = low ? i : found->size - count + i, number = low ? i : i - r->n_low;
@@ -111,7 +115,8 @@ static ss_status save(ss_workload *w, const ss_operator *op, ss_eigen_result *fo
         snprintf(names[i], sizeof names[i], "%s_%lld", low ? "low" : "high", (long long)number);
         vectors[i] = (ss_named_vector){ .name = names[i], .packed = packed + i * n };
     }
-    SS_TRY(ss_vectors_write(w->context, ss_text_of(w->settings, SAVE_VECTORS), w->network, vectors, count, NULL, 0));
+    SS_TRY(ss_vectors_write(w->context, ss_text_of(w->settings, SAVE_VECTORS), w->network, vectors, count,
+                            NULL, 0));
 fail:
     op->backend->class->release(op->backend, x);
     ss_free(w->context, names);

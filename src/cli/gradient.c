@@ -17,7 +17,8 @@ static ss_status compute(ss_workload *w, double *packed, ss_gradient_result *res
     ss_operator      op = { 0 };
     double           square = 0, start = ss_seconds();
 
-    SS_TRY(backend->class->allocate(backend, layout->padded * (int64_t)ss_real_size(w->options.precision), &gradient));
+    SS_TRY(backend->class->allocate(backend, layout->padded * (int64_t)ss_real_size(w->options.precision),
+                                    &gradient));
     SS_TRY(ss_objective_gradient(w->objective, w->options.precision, NULL, NULL, gradient, &value));
     SS_TRY(backend->class->dot(backend, NULL, layout->padded, gradient, gradient, &square));
     *result = (ss_gradient_result){ .loss = value.loss,
@@ -40,8 +41,8 @@ static void describe(ss_text *text, const ss_workload *w, const ss_gradient_resu
 {
     char a[SS_NUMBER_TEXT], b[SS_NUMBER_TEXT], c[SS_NUMBER_TEXT];
     ss_report_head(text, &w->run);
-    ss_line_write(text, "loss", "%.12g (rounding %s; regularisers %s)", r->loss, ss_number_text(r->rounding, 1, a),
-                  ss_number_text(r->decay, 4, b));
+    ss_line_write(text, "loss", "%.12g (rounding %s; regularisers %s)", r->loss,
+                  ss_number_text(r->rounding, 1, a), ss_number_text(r->decay, 4, b));
     ss_line_write(text, "gradient", "norm %.12g, per parameter %s; %s", r->norm, ss_number_text(r->rms, 4, a),
                   ss_duration_text(r->seconds, c));
 }
@@ -61,7 +62,8 @@ ss_status ss_command_gradient(ss_context *context, const ss_settings *settings, 
     SS_TRY(compute(&workload, packed, &result));
     if (ss_given(settings, OUTPUT)) {
         ss_named_vector vector = { .name = NULL, .packed = packed };
-        SS_TRY(ss_vectors_write(context, ss_text_of(settings, OUTPUT), workload.network, &vector, 1, NULL, 0));
+        SS_TRY(
+            ss_vectors_write(context, ss_text_of(settings, OUTPUT), workload.network, &vector, 1, NULL, 0));
     }
     describe(&text, &workload, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));

@@ -32,16 +32,18 @@ static void wrap(FILE *file, const char *text, int column)
 
 void ss_help_overview(FILE *file)
 {
-    fputs("saddlescope: is a trained network at a minimum, at a saddle or at neither, and how sure is that?\n\n"
-          "usage: saddlescope COMMAND NETWORK [options]\n\n",
-          file);
+    fputs(
+        "saddlescope: is a trained network at a minimum, at a saddle or at neither, and how sure is that?\n\n"
+        "usage: saddlescope COMMAND NETWORK [options]\n\n",
+        file);
     for (int i = 0; i < SS_COMMAND_COUNT; i++) {
         const ss_command *command = ss_command_row((ss_command_id)i);
         fprintf(file, "  %-10s %s\n", command->name, command->line);
     }
     fprintf(file, "\n%s\n", network_forms);
-    fputs("'saddlescope COMMAND --help' lists the options of a command; 'saddlescope --version' the version.\n",
-          file);
+    fputs(
+        "'saddlescope COMMAND --help' lists the options of a command; 'saddlescope --version' the version.\n",
+        file);
 }
 
 static void print_option(FILE *file, const ss_option *option)
@@ -52,8 +54,10 @@ static void print_option(FILE *file, const ss_option *option)
     snprintf(text, sizeof text, "%s%s%s%s%s%s", option->choices != NULL ? option->choices : "",
              option->choices != NULL ? ": " : "", option->help, option->initial != NULL ? " [" : "",
              option->initial != NULL ? option->initial : "", option->initial != NULL ? "]" : "");
-    if ((int)strlen(left) >= HELP_INDENT) fprintf(file, "%s\n%*s", left, HELP_INDENT, "");
-    else fprintf(file, "%-*s", HELP_INDENT, left);
+    if ((int)strlen(left) >= HELP_INDENT)
+        fprintf(file, "%s\n%*s", left, HELP_INDENT, "");
+    else
+        fprintf(file, "%-*s", HELP_INDENT, left);
     wrap(file, text, HELP_INDENT);
 }
 

@@ -15,11 +15,12 @@ static ss_status check_memory(ss_workload *w, const ss_operator *op, const ss_de
     char    a[SS_NUMBER_TEXT], b[SS_NUMBER_TEXT], c[SS_NUMBER_TEXT], d[SS_NUMBER_TEXT];
     if (needed <= free_bytes) return SS_OK;
     double fits = floor((double)n * sqrt((double)free_bytes / (double)needed));
-    return ss_fail(w->context, SS_ERROR_REFUSED,
-                   "the dense matrix of %s parameters takes %s, and %s may be used; about %s parameters would fit: "
-                   "choose some with --parameters, or ask `eigs` for the ends of the spectrum",
-                   ss_count_text(n, a), ss_bytes_text(needed, b), ss_bytes_text(free_bytes, c),
-                   ss_count_text((int64_t)fits, d));
+    return ss_fail(
+        w->context, SS_ERROR_REFUSED,
+        "the dense matrix of %s parameters takes %s, and %s may be used; about %s parameters would fit: "
+        "choose some with --parameters, or ask `eigs` for the ends of the spectrum",
+        ss_count_text(n, a), ss_bytes_text(needed, b), ss_bytes_text(free_bytes, c),
+        ss_count_text((int64_t)fits, d));
 }
 
 /* A .npy file, version 1.0: magic, length of the header, header padded to 64 bytes, rows. */
@@ -31,8 +32,8 @@ static ss_status write_npy(ss_context *context, const char *path, const ss_dense
     memset(header, ' ', sizeof header);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76 = 118 bytes of header follow */
     int length = snprintf(header + 10, sizeof header - 10,
-                          "{'descr': '<f8', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)dense->n,
-                          (long long)dense->n);
+                          "{'descr': '<f8', 'fortran_order': False, 'shape': (%lld, %lld), }",
+                          (long long)dense->n, (long long)dense->n);
     header[10 + length] = ' ';
     header[sizeof header - 1] = '\n';
     SS_TRY(ss_output_open(context, path, &output));
@@ -50,7 +51,11 @@ static ss_status write_matrix(ss_context *context, const char *path, const ss_de
 {
     size_t   length = strlen(path);
     ss_array arrays[] = {
-        { .name = "matrix", .type = SS_F64, .rank = 2, .shape = { dense->n, dense->n }, .data = dense->matrix },
+        { .name = "matrix",
+          .type = SS_F64,
+          .rank = 2,
+          .shape = { dense->n, dense->n },
+          .data = dense->matrix },
         { .name = "eigenvalues", .type = SS_F64, .rank = 1, .shape = { dense->n }, .data = dense->values }
     };
     if (length > 12 && strcmp(path + length - 12, ".safetensors") == 0)

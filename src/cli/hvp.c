@@ -13,7 +13,8 @@ static ss_status fill(ss_workload *w, ss_operator *op, double *packed, void *x)
     const ss_settings *s = w->settings;
     ss_status          status = SS_OK;
     if (ss_given(s, RANDOM)) {
-        SS_TRY(op->backend->class->random_normal(op->backend, NULL, op->layout, (uint64_t)ss_integer_of(s, RANDOM), 0, x));
+        SS_TRY(op->backend->class->random_normal(op->backend, NULL, op->layout,
+                                                 (uint64_t)ss_integer_of(s, RANDOM), 0, x));
     } else {
         SS_TRY(ss_vector_read(w->context, ss_text_of(s, VECTOR), w->network, packed));
         SS_TRY(ss_operator_unpack(op, packed, x));
@@ -40,7 +41,8 @@ static ss_status compute(ss_workload *w, double *packed, ss_product_result *resu
     SS_TRY(backend->class->dot(backend, NULL, padded, x, x, &xx));
     SS_TRY(backend->class->dot(backend, NULL, padded, x, y, &xy));
     SS_TRY(backend->class->dot(backend, NULL, padded, y, y, &yy));
-    if (!(xx > 0)) SS_FAIL(w->context, SS_ERROR_INPUT, "%s: the vector is zero", ss_text_of(w->settings, VECTOR));
+    if (!(xx > 0))
+        SS_FAIL(w->context, SS_ERROR_INPUT, "%s: the vector is zero", ss_text_of(w->settings, VECTOR));
     *result = (ss_product_result){ .operator_name = ss_product_name(ss_workload_product(w)),
                                    .norm_in = sqrt(xx),
                                    .norm_out = sqrt(yy),
@@ -62,8 +64,9 @@ static void describe(ss_text *text, const ss_workload *w, const ss_product_resul
 {
     char a[SS_NUMBER_TEXT], b[SS_NUMBER_TEXT];
     ss_report_head(text, &w->run);
-    ss_line_write(text, "product", "%s: |v| %.9g, |Hv| %.9g, v'Hv/v'v %.9g +- %s; %s", r->operator_name, r->norm_in,
-                  r->norm_out, r->quotient, ss_number_text(r->quotient_error, 1, a), ss_duration_text(r->seconds, b));
+    ss_line_write(text, "product", "%s: |v| %.9g, |Hv| %.9g, v'Hv/v'v %.9g +- %s; %s", r->operator_name,
+                  r->norm_in, r->norm_out, r->quotient, ss_number_text(r->quotient_error, 1, a),
+                  ss_duration_text(r->seconds, b));
 }
 
 ss_status ss_command_hvp(ss_context *context, const ss_settings *settings, int *exit_status)
@@ -83,7 +86,8 @@ ss_status ss_command_hvp(ss_context *context, const ss_settings *settings, int *
     SS_TRY(compute(&workload, packed, &result));
     if (ss_given(settings, OUTPUT)) {
         ss_named_vector vector = { .name = NULL, .packed = packed };
-        SS_TRY(ss_vectors_write(context, ss_text_of(settings, OUTPUT), workload.network, &vector, 1, NULL, 0));
+        SS_TRY(
+            ss_vectors_write(context, ss_text_of(settings, OUTPUT), workload.network, &vector, 1, NULL, 0));
     }
     describe(&text, &workload, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));

@@ -37,7 +37,8 @@ fail:
 }
 
 /* The plan of one way of caching; those that do not fit into the memory are left out. */
-static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_product product, ss_info_result *r)
+static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_product product,
+                          ss_info_result *r)
 {
     ss_status            status = SS_OK;
     ss_objective        *objective = NULL;
@@ -50,9 +51,7 @@ static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_p
     plan->product = ss_product_name(product);
     plan->cache = name;
     plan->precision = ss_real_name(options.precision);
-    plan->ratio = plan->plan.flops_gradient > 0
-                      ? plan->plan.flops_body / plan->plan.flops_gradient
-                      : 0;
+    plan->ratio = plan->plan.flops_gradient > 0 ? plan->plan.flops_body / plan->plan.flops_gradient : 0;
     r->n_plans++;
 fail:
     ss_objective_destroy(objective);
@@ -90,8 +89,8 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     if (ss_given(settings, PLAN)) {
         putchar('\n');
-        SS_TRY(ss_objective_print_plan(workload.objective, ss_workload_product(&workload), workload.options.precision,
-                                       stdout));
+        SS_TRY(ss_objective_print_plan(workload.objective, ss_workload_product(&workload),
+                                       workload.options.precision, stdout));
     }
     SS_TRY(ss_workload_json(&workload, true, ss_info_fields, &result));
 fail:

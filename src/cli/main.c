@@ -29,10 +29,12 @@ static ss_status prepare(ss_context *context, const ss_settings *settings, termi
 {
     ss_status status = SS_OK;
     ss_progress_printer_init(&t->printer, stderr);
-    t->level = ss_given(settings, VERBOSE) ? SS_LOG_DEBUG : (ss_given(settings, QUIET) ? SS_LOG_ERROR : SS_LOG_WARNING);
+    t->level = ss_given(settings, VERBOSE) ? SS_LOG_DEBUG
+                                           : (ss_given(settings, QUIET) ? SS_LOG_ERROR : SS_LOG_WARNING);
     ss_context_set_log(context, print_log, t);
     if (!ss_given(settings, QUIET)) ss_context_set_progress(context, ss_progress_print, &t->printer);
-    if (ss_given(settings, THREADS)) SS_TRY(ss_context_set_threads(context, (int)ss_integer_of(settings, THREADS)));
+    if (ss_given(settings, THREADS))
+        SS_TRY(ss_context_set_threads(context, (int)ss_integer_of(settings, THREADS)));
     SS_TRY(ss_signals_install(context));
 fail:
     return status;
@@ -126,11 +128,13 @@ static int dispatch(int argc, char **argv)
         ss_help_overview(stderr);
         return SS_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return ss_help_overview(stdout), SS_EXIT_DONE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return ss_help_overview(stdout), SS_EXIT_DONE;
     if (strcmp(argv[1], "--version") == 0) return print_version(), SS_EXIT_DONE;
     if (strcmp(argv[1], "help") == 0) return help(argc, argv);
     int command = ss_command_find(argv[1]);
-    if (command < 0) return usage(argv[1][0] == '-' ? "a command comes first, not" : "unknown command", argv[1]);
+    if (command < 0)
+        return usage(argv[1][0] == '-' ? "a command comes first, not" : "unknown command", argv[1]);
     return run_command((ss_command_id)command, argc, argv);
 }
 

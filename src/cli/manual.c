@@ -11,9 +11,12 @@ static void roff(FILE *file, const char *text)
 {
     if (*text == '.' || *text == '\'') fputs("\\&", file);
     for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\\') fputs("\\e", file);
-        else if (*p == '-') fputs("\\-", file);
-        else fputc(*p, file);
+        if (*p == '\\')
+            fputs("\\e", file);
+        else if (*p == '-')
+            fputs("\\-", file);
+        else
+            fputc(*p, file);
     }
 }
 
@@ -67,14 +70,16 @@ void ss_manual_write(FILE *file)
                   ".TH SADDLESCOPE 1 \"\" \"saddlescope " SS_VERSION "\" \"User Commands\"\n"
                   ".SH NAME\nsaddlescope \\- is a trained network at a minimum, at a saddle or at neither?\n"
                   ".SH SYNOPSIS\n.B saddlescope\n.I COMMAND NETWORK\n[\\fIoptions\\fR]\n.SH DESCRIPTION\n");
-    paragraph(file, "Computes exact Hessian-vector products of a trained network over its whole data set, runs a "
-                    "Lanczos iteration for the extreme eigenvalues, and prints a verdict with evidence that can be "
-                    "checked. It uses no finite differences and prints no eigenvalue without an error bar.");
+    paragraph(file,
+              "Computes exact Hessian-vector products of a trained network over its whole data set, runs a "
+              "Lanczos iteration for the extreme eigenvalues, and prints a verdict with evidence that can be "
+              "checked. It uses no finite differences and prints no eigenvalue without an error bar.");
     manual_commands(file);
     fputs(".SH NETWORK\n", file);
-    paragraph(file, "A folder with network.json, weights.safetensors, data.safetensors and objective.json, as "
-                    "scripts/export_torch.py writes it; a network.json with --weights FILE; or a seeded perceptron "
-                    "such as mlp:64-16-10:tanh.");
+    paragraph(file,
+              "A folder with network.json, weights.safetensors, data.safetensors and objective.json, as "
+              "scripts/export_torch.py writes it; a network.json with --weights FILE; or a seeded perceptron "
+              "such as mlp:64-16-10:tanh.");
     fputs(".SH OPTIONS\n", file);
     for (int group = 0; group < SS_GROUP_COUNT; group++) {
         fprintf(file, ".SS %s\n", ss_option_group_title((ss_option_group)group));
@@ -87,6 +92,7 @@ void ss_manual_write(FILE *file)
     SS_EXIT_TABLE(SS_EXIT_ROW)
 #undef SS_EXIT_ROW
     fputs(".SH SIGNALS\n", file);
-    paragraph(file, "SIGINT, SIGTERM and SIGUSR1 share one path: the running product is finished, checkpoint and "
-                    "result are written, and the program leaves.");
+    paragraph(file,
+              "SIGINT, SIGTERM and SIGUSR1 share one path: the running product is finished, checkpoint and "
+              "result are written, and the program leaves.");
 }

@@ -2,8 +2,8 @@
  * shell completions are generated from it; nothing is kept in step by hand.
  *
  * A row: identifier, name without dashes, argument ("" = a flag), kind, commands that
- * take it, group in the help, least and greatest value of a number, choices of SS_KIND_CHOICE, default (parsed
- * like an argument; NULL = absent), what it does. */
+ * take it, group in the help, least and greatest value of a number, choices of SS_KIND_CHOICE, default
+ * (parsed like an argument; NULL = absent), what it does. */
 #ifndef SS_CLI_OPTION_TABLE_H
 #define SS_CLI_OPTION_TABLE_H
 

@@ -50,7 +50,8 @@ int ss_option_find(const char *name)
     return -1;
 }
 
-/* ---- Numbers -------------------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------------------
+ */
 
 /* Reads a finite decimal number at the start of `text`; *end is where it stops. NaN, infinity, hexadecimal
  * numbers and leading blanks are no numbers here. */
@@ -101,7 +102,8 @@ static bool number_with_unit(const char *text, const char *units, const double *
     return *end == '\0' || (strcmp(units, "KMGT") == 0 && strcmp(end, "iB") == 0);
 }
 
-/* ---- One value ------------------------------------------------------------------------------------------ */
+/* ---- One value ------------------------------------------------------------------------------------------
+ */
 
 static bool is_choice(const char *choices, const char *text)
 {
@@ -116,11 +118,12 @@ static bool is_choice(const char *choices, const char *text)
 static ss_status check_range(ss_context *context, const ss_option *option, const char *text, double value)
 {
     if (value >= option->low && value <= option->high) return SS_OK;
-    return ss_fail(context, SS_ERROR_USAGE, "--%s: %s is out of range, %g to %g is allowed", option->name, text,
-                   option->low, option->high);
+    return ss_fail(context, SS_ERROR_USAGE, "--%s: %s is out of range, %g to %g is allowed", option->name,
+                   text, option->low, option->high);
 }
 
-static ss_status set_value(ss_context *context, const ss_option *option, const char *text, ss_setting *setting)
+static ss_status set_value(ss_context *context, const ss_option *option, const char *text,
+                           ss_setting *setting)
 {
     static const double bytes[] = { 1024.0, 1048576.0, 1073741824.0, 1099511627776.0 };
     static const double seconds[] = { 1.0, 60.0, 3600.0, 86400.0 };
@@ -152,12 +155,15 @@ static ss_status set_value(ss_context *context, const ss_option *option, const c
         SS_TRY(check_range(context, option, text, setting->number));
         break;
     case SS_KIND_TEXT:
-        if (*text == '\0') SS_FAIL(context, SS_ERROR_USAGE, "%s: the argument %s is empty", what, option->argument);
+        if (*text == '\0')
+            SS_FAIL(context, SS_ERROR_USAGE, "%s: the argument %s is empty", what, option->argument);
         setting->text = text;
         break;
     case SS_KIND_TEXTS:
-        if (*text == '\0') SS_FAIL(context, SS_ERROR_USAGE, "%s: the argument %s is empty", what, option->argument);
-        SS_TRY(ss_reallocate(context, setting->n_texts + 1, sizeof *setting->texts, (void **)&setting->texts));
+        if (*text == '\0')
+            SS_FAIL(context, SS_ERROR_USAGE, "%s: the argument %s is empty", what, option->argument);
+        SS_TRY(
+            ss_reallocate(context, setting->n_texts + 1, sizeof *setting->texts, (void **)&setting->texts));
         setting->texts[setting->n_texts++] = text;
         break;
     case SS_KIND_CHOICE:
@@ -170,7 +176,8 @@ fail:
     return status;
 }
 
-/* ---- The whole line ------------------------------------------------------------------------------------- */
+/* ---- The whole line -------------------------------------------------------------------------------------
+ */
 
 /* The option a misspelt name may have meant: one of which it is a beginning, or which begins it. */
 static const char *similar(ss_command_id command, const char *name, size_t length)
@@ -217,7 +224,8 @@ static ss_status parse_option(ss_context *context, ss_settings *settings, int *n
     } else {
         value = *next < settings->argc ? settings->argv[*next] : NULL;
         if (value == NULL || strncmp(value, "--", 2) == 0)
-            return ss_fail(context, SS_ERROR_USAGE, "option --%s needs an argument %s", name, option->argument);
+            return ss_fail(context, SS_ERROR_USAGE, "option --%s needs an argument %s", name,
+                           option->argument);
         *next += 1;
     }
     setting->given = true;

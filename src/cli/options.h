@@ -101,11 +101,11 @@ ss_status ss_parse_real(ss_context *context, const char *what, const char *text,
 ss_status ss_parse_integer(ss_context *context, const char *what, const char *text, int64_t *value);
 
 /* Shorthands. */
-#define ss_given(settings, id) ((settings)->option[SS_OPTION_##id].given)
-#define ss_set(settings, id)   ((settings)->option[SS_OPTION_##id].set)
-#define ss_real_of(settings, id) ((settings)->option[SS_OPTION_##id].number)
+#define ss_given(settings, id)      ((settings)->option[SS_OPTION_##id].given)
+#define ss_set(settings, id)        ((settings)->option[SS_OPTION_##id].set)
+#define ss_real_of(settings, id)    ((settings)->option[SS_OPTION_##id].number)
 #define ss_integer_of(settings, id) ((settings)->option[SS_OPTION_##id].integer)
-#define ss_text_of(settings, id) ((settings)->option[SS_OPTION_##id].text)
+#define ss_text_of(settings, id)    ((settings)->option[SS_OPTION_##id].text)
 
 /* Help, man page and completion, all from the tables. `file` is written without checks; the caller looks at
  * ferror. */

@@ -15,7 +15,8 @@ static ss_status add_file(ss_workload *w, const char *role, const char *path)
     struct stat info;
     if (path == NULL || path[0] == '\0' || stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return SS_OK;
     SS_TRY(ss_reallocate(w->context, w->run.n_files + 1, sizeof *w->run.files, (void **)&w->run.files));
-    w->run.files[w->run.n_files] = (ss_run_file){ .role = role, .path = NULL, .bytes = (int64_t)info.st_size };
+    w->run.files[w->run.n_files] =
+        (ss_run_file){ .role = role, .path = NULL, .bytes = (int64_t)info.st_size };
     SS_TRY(ss_copy_string(w->context, path, (char **)(uintptr_t)&w->run.files[w->run.n_files].path));
     w->run.n_files++;
 fail:

@@ -47,7 +47,8 @@ fail:
     return status;
 }
 
-static ss_status read_weights_list(ss_context *context, const ss_json_value *list, ss_stated_objective *stated)
+static ss_status read_weights_list(ss_context *context, const ss_json_value *list,
+                                   ss_stated_objective *stated)
 {
     ss_status     status = SS_OK;
     ss_json_value element;
@@ -86,14 +87,14 @@ fail:
 
 ss_status ss_stated_read(ss_context *context, const char *path, ss_stated_objective *stated)
 {
-    static const char *const known[] = { "loss",          "weight_decay",         "label_smoothing",
-                                         "class_weights", "expect_loss",          "expect_gradient_norm",
-                                         "input_scale",   "input_shift",          "data",
-                                         "trainable",     "written_by",           "notes" };
-    ss_status     status = SS_OK;
-    ss_json      *json = NULL;
-    ss_json_value root, list;
-    const char   *loss = NULL, *data = NULL;
+    static const char *const known[] = { "loss",          "weight_decay", "label_smoothing",
+                                         "class_weights", "expect_loss",  "expect_gradient_norm",
+                                         "input_scale",   "input_shift",  "data",
+                                         "trainable",     "written_by",   "notes" };
+    ss_status                status = SS_OK;
+    ss_json                 *json = NULL;
+    ss_json_value            root, list;
+    const char              *loss = NULL, *data = NULL;
 
     SS_TRY(ss_json_load(context, path, &json));
     root = ss_json_root(json);
@@ -197,7 +198,8 @@ static ss_status expect_option(ss_context *context, const ss_settings *settings,
     SS_TRY(ss_parse_real(context, "--expect-loss", first, &stated->expect_loss));
     if (colon != NULL) {
         SS_TRY(ss_parse_real(context, "--expect-loss", colon + 1, &tolerance));
-        if (!(tolerance > 0)) SS_FAIL(context, SS_ERROR_USAGE, "--expect-loss: the tolerance in %s must be positive", text);
+        if (!(tolerance > 0))
+            SS_FAIL(context, SS_ERROR_USAGE, "--expect-loss: the tolerance in %s must be positive", text);
     }
 fail:
     ss_free(context, first);
@@ -211,8 +213,9 @@ ss_status ss_stated_merge(ss_context *context, const ss_settings *settings, ss_s
     const ss_setting *decay = &settings->option[SS_OPTION_WEIGHT_DECAY];
 
     *overridden = ss_given(settings, LOSS) || decay->given || ss_given(settings, LABEL_SMOOTHING) ||
-                  ss_given(settings, CLASS_WEIGHTS) || ss_given(settings, DATA) || ss_given(settings, WEIGHTS) ||
-                  ss_given(settings, SAMPLES) || ss_given(settings, SCALE) || ss_given(settings, SHIFT);
+                  ss_given(settings, CLASS_WEIGHTS) || ss_given(settings, DATA) ||
+                  ss_given(settings, WEIGHTS) || ss_given(settings, SAMPLES) || ss_given(settings, SCALE) ||
+                  ss_given(settings, SHIFT);
     if (ss_given(settings, LOSS)) {
         ss_free(context, stated->loss);
         stated->loss = NULL;

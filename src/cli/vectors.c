@@ -21,8 +21,10 @@ ss_status ss_vectors_write(ss_context *context, const char *path, const ss_netwo
             ss_parameter_info info;
             ss_network_parameter(network, p, &info);
             if (!info.active) continue;
-            if (vectors[v].name != NULL) SS_TRY(ss_format(context, &names[n_arrays], "%s/%s", vectors[v].name, info.name));
-            else SS_TRY(ss_copy_string(context, info.name, &names[n_arrays]));
+            if (vectors[v].name != NULL)
+                SS_TRY(ss_format(context, &names[n_arrays], "%s/%s", vectors[v].name, info.name));
+            else
+                SS_TRY(ss_copy_string(context, info.name, &names[n_arrays]));
             ss_array *array = &arrays[n_arrays];
             array->name = names[n_arrays];
             array->type = SS_F64;
@@ -46,9 +48,11 @@ static ss_status read_parameter(ss_context *context, const char *path, const ss_
     char            found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT];
     const ss_array *array = ss_archive_find(archive, info->name);
     if (array == NULL) SS_FAIL(context, SS_ERROR_INPUT, "%s: the tensor '%s' is missing", path, info->name);
-    if (array->rank != info->rank || memcmp(array->shape, info->shape, (size_t)info->rank * sizeof *info->shape) != 0)
+    if (array->rank != info->rank ||
+        memcmp(array->shape, info->shape, (size_t)info->rank * sizeof *info->shape) != 0)
         SS_FAIL(context, SS_ERROR_INPUT, "%s: tensor '%s' has shape %s, the parameter %s", path, info->name,
-                ss_shape_text(array->rank, array->shape, found), ss_shape_text(info->rank, info->shape, wanted));
+                ss_shape_text(array->rank, array->shape, found),
+                ss_shape_text(info->rank, info->shape, wanted));
     if (!ss_type_is_float(array->type))
         SS_FAIL(context, SS_ERROR_INPUT, "%s: tensor '%s' has type %s, expected floats", path, info->name,
                 ss_type_name(array->type));

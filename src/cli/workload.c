@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Files ---------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------------------
+ */
 
 static bool exists(const char *path)
 {
@@ -32,18 +33,24 @@ static ss_status refuse_unsupported(ss_context *context, const char *network)
     struct stat              info;
 
     if (ends_with(network, ".onnx"))
-        SS_FAIL(context, SS_ERROR_INPUT, "%s: ONNX models are not yet supported; export the torch module: "
-                                         "scripts/export_torch.py MODEL DATA OUT", network);
+        SS_FAIL(context, SS_ERROR_INPUT,
+                "%s: ONNX models are not yet supported; export the torch module: "
+                "scripts/export_torch.py MODEL DATA OUT",
+                network);
     for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
         if (ends_with(network, pickles[i]))
-            SS_FAIL(context, SS_ERROR_INPUT, "%s: a pickle checkpoint is not read, because reading one runs "
-                                             "code; export it: scripts/export_torch.py MODEL DATA OUT", network);
+            SS_FAIL(context, SS_ERROR_INPUT,
+                    "%s: a pickle checkpoint is not read, because reading one runs "
+                    "code; export it: scripts/export_torch.py MODEL DATA OUT",
+                    network);
     if (stat(network, &info) != 0 || !S_ISDIR(info.st_mode)) return SS_OK;
     SS_TRY(ss_format(context, &config, "%s/config.json", network));
     SS_TRY(ss_format(context, &own, "%s/network.json", network));
     if (exists(config) && !exists(own))
-        SS_FAIL(context, SS_ERROR_INPUT, "%s: a Hugging Face model (config.json, no network.json): transformers "
-                                         "are not yet supported", network);
+        SS_FAIL(context, SS_ERROR_INPUT,
+                "%s: a Hugging Face model (config.json, no network.json): transformers "
+                "are not yet supported",
+                network);
 fail:
     ss_free(context, config);
     ss_free(context, own);
@@ -66,7 +73,8 @@ static ss_status look_into_folder(ss_workload *w)
     }
     SS_TRY(ss_stated_merge(context, w->settings, &w->stated, &w->overridden));
     if (w->stated.loss == NULL)
-        SS_FAIL(context, SS_ERROR_USAGE, "--loss is missing (and there is no objective.json that states one)");
+        SS_FAIL(context, SS_ERROR_USAGE,
+                "--loss is missing (and there is no objective.json that states one)");
     if (ss_given(w->settings, DATA)) {
         SS_TRY(ss_copy_string(context, ss_text_of(w->settings, DATA), &w->data_path));
     } else {
@@ -74,7 +82,8 @@ static ss_status look_into_folder(ss_workload *w)
         if (w->folder != NULL)
             SS_TRY(ss_format(context, &w->data_path, "%s%s", name[0] == '/' ? "" : w->folder, name));
         if (w->data_path == NULL || !exists(w->data_path))
-            SS_FAIL(context, SS_ERROR_USAGE, "--data is missing (and there is no data.safetensors beside the network)");
+            SS_FAIL(context, SS_ERROR_USAGE,
+                    "--data is missing (and there is no data.safetensors beside the network)");
     }
 fail:
     ss_free(context, path);
@@ -110,8 +119,8 @@ static ss_status check_outputs(ss_workload *w)
         for (size_t j = 0; j < i; j++) {
             const ss_setting *other = &w->settings->option[outputs[j]];
             if (other->given && strcmp(other->text, one->text) == 0 && strncmp(one->text, "/dev/", 5) != 0)
-                SS_FAIL(w->context, SS_ERROR_USAGE, "--%s and --%s both name %s", ss_option_row(outputs[j])->name,
-                        ss_option_row(outputs[i])->name, one->text);
+                SS_FAIL(w->context, SS_ERROR_USAGE, "--%s and --%s both name %s",
+                        ss_option_row(outputs[j])->name, ss_option_row(outputs[i])->name, one->text);
         }
         SS_TRY(check_output(w, one->text));
     }
@@ -119,7 +128,8 @@ fail:
     return status;
 }
 
-/* ---- Network, data, objective --------------------------------------------------------------------------- */
+/* ---- Network, data, objective ---------------------------------------------------------------------------
+ */
 
 static ss_status open_network(ss_workload *w)
 {
@@ -129,7 +139,8 @@ static ss_status open_network(ss_workload *w)
     /* The command line's choice of parameters replaces the folder's. */
     bool               chosen = include->given || exclude->given;
     ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
-                                   .include = chosen ? include->texts : (const char *const *)w->stated.trainable,
+                                   .include =
+                                       chosen ? include->texts : (const char *const *)w->stated.trainable,
                                    .exclude = exclude->texts,
                                    .decay = w->stated.decay,
                                    .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
@@ -156,7 +167,8 @@ static ss_status choose_precision(ss_workload *w, ss_real *real)
     const char *name = ss_text_of(w->settings, PRECISION), *device = ss_text_of(w->settings, DEVICE);
     *real = SS_FLOAT64;
     if (strcmp(name, "tf32") == 0 && strncmp(device, "cuda", 4) != 0)
-        return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32", device);
+        return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32",
+                       device);
     if (strcmp(name, "fp32") == 0 || strcmp(name, "tf32") == 0) *real = SS_FLOAT32;
     if (strcmp(name, "auto") == 0 && ss_network_n(w->network) >= 1000000) *real = SS_FLOAT32;
     return SS_OK;
@@ -177,7 +189,8 @@ static ss_status open_objective(ss_workload *w)
     if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
     if (ss_given(s, BATCH_SIZE)) o->batch_size = ss_integer_of(s, BATCH_SIZE);
     if (o->batch_size > ss_dataset_samples(w->dataset))
-        SS_FAIL(w->context, SS_ERROR_INPUT, "--batch-size: %lld is larger than the data set, %s with %lld samples",
+        SS_FAIL(w->context, SS_ERROR_INPUT,
+                "--batch-size: %lld is larger than the data set, %s with %lld samples",
                 (long long)o->batch_size, w->data_path, (long long)ss_dataset_samples(w->dataset));
     o->label_seed = (uint64_t)ss_integer_of(s, SEED);
     SS_TRY(ss_objective_create(w->context, w->network, w->dataset, o, &w->objective));
@@ -186,19 +199,22 @@ fail:
     return status;
 }
 
-/* ---- Verification --------------------------------------------------------------------------------------- */
+/* ---- Verification ---------------------------------------------------------------------------------------
+ */
 
 static ss_status verify_loss(ss_workload *w, double tolerance, double loss)
 {
     const char *source = ss_given(w->settings, EXPECT_LOSS) ? "--expect-loss" : w->stated.path;
     double      expected = w->stated.expect_loss;
-    /* Near a loss of zero a relative error means nothing: a millionth of the zero output's loss counts then. */
+    /* Near a loss of zero a relative error means nothing: a millionth of the zero output's loss counts then.
+     */
     double size = fmax(fabs(expected), 1e-6 * w->run.facts.zero_output_loss);
     if (fabs(loss - expected) <= tolerance * size) return SS_OK;
-    return ss_fail(w->context, SS_ERROR_INPUT,
-                   "%s: the loss is %.9g, expected was %.9g (relative tolerance %g): network, data or loss are not "
-                   "the ones meant",
-                   source, loss, expected, tolerance);
+    return ss_fail(
+        w->context, SS_ERROR_INPUT,
+        "%s: the loss is %.9g, expected was %.9g (relative tolerance %g): network, data or loss are not "
+        "the ones meant",
+        source, loss, expected, tolerance);
 }
 
 static ss_status verify_gradient(ss_workload *w, double tolerance)
@@ -217,7 +233,8 @@ static ss_status verify_gradient(ss_workload *w, double tolerance)
     /* At a critical point the norm is rounding: a millionth of sqrt(L) counts then. */
     if (fabs(sqrt(square) - expected) > tolerance * fmax(expected, 1e-6 * sqrt(fmax(fabs(value.loss), 1))))
         SS_FAIL(w->context, SS_ERROR_INPUT,
-                "%s: expect_gradient_norm: the gradient's norm is %.9g, expected was %.9g: network, data or loss are "
+                "%s: expect_gradient_norm: the gradient's norm is %.9g, expected was %.9g: network, data or "
+                "loss are "
                 "not the ones meant",
                 w->stated.path, sqrt(square), expected);
 fail:
@@ -227,7 +244,8 @@ fail:
 
 static ss_status verify(ss_workload *w)
 {
-    const char   *colon = ss_given(w->settings, EXPECT_LOSS) ? strchr(ss_text_of(w->settings, EXPECT_LOSS), ':') : NULL;
+    const char *colon =
+        ss_given(w->settings, EXPECT_LOSS) ? strchr(ss_text_of(w->settings, EXPECT_LOSS), ':') : NULL;
     double        tolerance = 1e-4;
     ss_loss_value value;
     ss_status     status = SS_OK;
@@ -235,11 +253,13 @@ static ss_status verify(ss_workload *w)
     if (colon != NULL) SS_TRY(ss_parse_real(w->context, "--expect-loss", colon + 1, &tolerance));
     w->run.expect_loss = w->stated.expect_loss;
     w->run.expect_tolerance = tolerance;
-    /* Frozen parameters take their part out of the gradient: its norm is comparable only when all are active. */
+    /* Frozen parameters take their part out of the gradient: its norm is comparable only when all are active.
+     */
     bool all = !ss_given(w->settings, PARAMETERS) && !ss_given(w->settings, EXCLUDE_PARAMETERS);
     w->run.expect_gradient_norm = all ? w->stated.expect_gradient : NAN;
     if (!all && !ss_given(w->settings, EXPECT_LOSS) && w->stated.n_decay > 0) w->run.expect_loss = NAN;
-    if (isfinite(w->run.expect_gradient_norm) && isfinite(w->run.expect_loss)) return verify_gradient(w, tolerance);
+    if (isfinite(w->run.expect_gradient_norm) && isfinite(w->run.expect_loss))
+        return verify_gradient(w, tolerance);
     if (!isfinite(w->run.expect_loss)) return SS_OK;
     SS_TRY(ss_objective_loss(w->objective, SS_FLOAT64, NULL, NULL, &value, NULL));
     SS_TRY(verify_loss(w, tolerance, value.loss));
@@ -247,7 +267,8 @@ fail:
     return status;
 }
 
-/* ---- Opening and closing -------------------------------------------------------------------------------- */
+/* ---- Opening and closing --------------------------------------------------------------------------------
+ */
 
 static ss_status note_start(ss_workload *w)
 {
@@ -280,7 +301,8 @@ ss_status ss_workload_open(ss_context *context, const ss_settings *settings, boo
     w->run.seconds_open = ss_seconds() - w->start;
     ss_log(context, SS_LOG_INFO, "%s: %s", w->run.network, w->run.network_description);
     ss_log(context, SS_LOG_INFO, "%s: %s", w->run.data, w->run.data_description);
-    ss_log(context, SS_LOG_INFO, "%s; loss of the zero output %g", w->run.objective, w->run.facts.zero_output_loss);
+    ss_log(context, SS_LOG_INFO, "%s; loss of the zero output %g", w->run.objective,
+           w->run.facts.zero_output_loss);
     if (with_verification && isfinite(w->run.expect_loss))
         ss_log(context, SS_LOG_INFO, "the stated loss %.9g is met", w->run.expect_loss);
 fail:
@@ -300,7 +322,8 @@ void ss_workload_close(ss_workload *w)
     *w = (ss_workload){ 0 };
 }
 
-/* ---- Operator and output -------------------------------------------------------------------------------- */
+/* ---- Operator and output --------------------------------------------------------------------------------
+ */
 
 static const char *const product_names[] = { "hessian", "ggn", "fisher", "fisher-mc", "residual" };
 

@@ -31,9 +31,9 @@ typedef struct ss_stated_objective {
 } ss_stated_objective;
 
 typedef struct ss_workload {
-    ss_context         *context;  /* borrowed */
-    const ss_settings  *settings; /* borrowed */
-    ss_stated_objective stated;   /* merged with the command line */
+    ss_context         *context;    /* borrowed */
+    const ss_settings  *settings;   /* borrowed */
+    ss_stated_objective stated;     /* merged with the command line */
     bool                overridden; /* the command line replaced something that the stated values depend on */
     char               *folder;     /* with a trailing slash; NULL when the network is no folder */
     char               *data_path;
@@ -43,12 +43,13 @@ typedef struct ss_workload {
     ss_dataset         *dataset;
     ss_objective       *objective;
     ss_objective_options options; /* of the objective */
-    ss_run              run;      /* for reports; its arrays are owned */
-    double              start;    /* s, monotonic */
+    ss_run               run;     /* for reports; its arrays are owned */
+    double               start;   /* s, monotonic */
 } ss_workload;
 
-/* Opens everything. With `verify` the stated loss and gradient norm are checked (SS_ERROR_INPUT). Outputs that
- * the settings name are checked too: they can be written, and are none of the inputs. Close in any case. */
+/* Opens everything. With `verify` the stated loss and gradient norm are checked (SS_ERROR_INPUT). Outputs
+ * that the settings name are checked too: they can be written, and are none of the inputs. Close in any case.
+ */
 ss_status ss_workload_open(ss_context *context, const ss_settings *settings, bool verify,
                            ss_workload *workload);
 void      ss_workload_close(ss_workload *workload);

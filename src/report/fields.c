@@ -45,7 +45,8 @@ static json_t *rows_json(const ss_field *field, const char *rows, int64_t count)
 {
     json_t *array = json_array();
     for (int64_t i = 0; array != NULL && i < count; i++)
-        if (json_array_append_new(array, ss_fields_json(field->fields, rows + (size_t)i * field->size)) != 0) {
+        if (json_array_append_new(array, ss_fields_json(field->fields, rows + (size_t)i * field->size)) !=
+            0) {
             json_decref(array);
             return NULL;
         }
@@ -93,7 +94,8 @@ static json_t *field_json(const ss_field *field, const char *object)
     memcpy(&count, object + field->count, sizeof count);
     if (pointer == NULL) return json_null();
     if (field->kind == SS_FIELD_REALS_AT) return reals_json((const double *)(const void *)pointer, count);
-    if (field->kind == SS_FIELD_INTEGERS_AT) return integers_json((const int64_t *)(const void *)pointer, count);
+    if (field->kind == SS_FIELD_INTEGERS_AT)
+        return integers_json((const int64_t *)(const void *)pointer, count);
     return rows_json(field, pointer, count);
 }
 
@@ -133,7 +135,8 @@ static const char *kind_text(ss_field_kind kind)
 void ss_fields_document(FILE *file, const ss_field *fields, int depth)
 {
     for (const ss_field *field = fields; field->name != NULL; field++) {
-        fprintf(file, "%*s- `%s` (%s): %s\n", 2 * depth, "", field->name, kind_text(field->kind), field->meaning);
+        fprintf(file, "%*s- `%s` (%s): %s\n", 2 * depth, "", field->name, kind_text(field->kind),
+                field->meaning);
         if (field->fields != NULL) ss_fields_document(file, field->fields, depth + 1);
     }
 }

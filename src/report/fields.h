@@ -11,21 +11,22 @@
 #include <stdio.h>
 
 typedef enum ss_field_kind {
-    SS_FIELD_REAL,     /* double */
-    SS_FIELD_INTEGER,  /* int64_t */
-    SS_FIELD_COUNT,    /* int64_t, -1 = null */
-    SS_FIELD_INT,      /* int */
-    SS_FIELD_BOOL,     /* bool */
-    SS_FIELD_TEXT,     /* const char *, NULL = null */
-    SS_FIELD_NAMED,    /* an enumerator whose name `text` gives; the name "null", "true", "false" is that value */
-    SS_FIELD_INTERVAL, /* ss_interval -> [low, high] */
-    SS_FIELD_REALS,    /* double [count] inside the struct */
-    SS_FIELD_INTEGERS, /* int64_t [count] inside the struct */
-    SS_FIELD_REALS_AT, /* pointer to double [*(int64_t *)(struct + count)], NULL = null */
+    SS_FIELD_REAL,    /* double */
+    SS_FIELD_INTEGER, /* int64_t */
+    SS_FIELD_COUNT,   /* int64_t, -1 = null */
+    SS_FIELD_INT,     /* int */
+    SS_FIELD_BOOL,    /* bool */
+    SS_FIELD_TEXT,    /* const char *, NULL = null */
+    SS_FIELD_NAMED,   /* an enumerator whose name `text` gives; the name "null", "true", "false" is that value
+                       */
+    SS_FIELD_INTERVAL,    /* ss_interval -> [low, high] */
+    SS_FIELD_REALS,       /* double [count] inside the struct */
+    SS_FIELD_INTEGERS,    /* int64_t [count] inside the struct */
+    SS_FIELD_REALS_AT,    /* pointer to double [*(int64_t *)(struct + count)], NULL = null */
     SS_FIELD_INTEGERS_AT, /* pointer to int64_t, likewise */
-    SS_FIELD_GROUP,    /* a struct: object of `fields` */
-    SS_FIELD_ROWS,     /* array [count] of structs of `size` bytes: array of objects */
-    SS_FIELD_ROWS_AT   /* pointer to such structs, their number at offset `count`, NULL = null */
+    SS_FIELD_GROUP,       /* a struct: object of `fields` */
+    SS_FIELD_ROWS,        /* array [count] of structs of `size` bytes: array of objects */
+    SS_FIELD_ROWS_AT      /* pointer to such structs, their number at offset `count`, NULL = null */
 } ss_field_kind;
 
 typedef struct ss_field {

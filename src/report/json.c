@@ -15,12 +15,18 @@ static json_t *texts_json(const ss_run_option *option)
 static json_t *option_json(const ss_run_option *option)
 {
     json_t *value = NULL;
-    if (strcmp(option->kind, "flag") == 0) value = json_boolean(option->given);
-    else if (strcmp(option->kind, "texts") == 0) value = texts_json(option);
-    else if (strcmp(option->kind, "absent") == 0) value = json_null();
-    else if (strcmp(option->kind, "integer") == 0) value = json_integer(option->integer);
-    else if (strcmp(option->kind, "number") == 0) value = ss_json_real(option->number);
-    else value = option->text != NULL ? json_string(option->text) : json_null();
+    if (strcmp(option->kind, "flag") == 0)
+        value = json_boolean(option->given);
+    else if (strcmp(option->kind, "texts") == 0)
+        value = texts_json(option);
+    else if (strcmp(option->kind, "absent") == 0)
+        value = json_null();
+    else if (strcmp(option->kind, "integer") == 0)
+        value = json_integer(option->integer);
+    else if (strcmp(option->kind, "number") == 0)
+        value = ss_json_real(option->number);
+    else
+        value = option->text != NULL ? json_string(option->text) : json_null();
     return json_pack("{s:o, s:b}", "value", value, "given", option->given);
 }
 
@@ -42,7 +48,8 @@ static json_t *document_json(const ss_run *run, bool complete, const ss_field *f
     if (failed) return NULL;
     failed |= json_object_set_new(document, "run", ss_fields_json(ss_run_fields, run));
     failed |= json_object_set_new(document, "options", options_json(run));
-    failed |= json_object_set_new(document, "result", result != NULL ? ss_fields_json(fields, result) : json_null());
+    failed |= json_object_set_new(document, "result",
+                                  result != NULL ? ss_fields_json(fields, result) : json_null());
     if (!failed) return document;
     json_decref(document);
     return NULL;
@@ -54,8 +61,11 @@ ss_status ss_report_json(ss_context *context, const char *path, const ss_run *ru
     ss_status status = SS_OK;
     char     *text = NULL;
     json_t   *document = document_json(run, complete, fields, result);
-    /* A path that is no UTF-8 is the only input that jansson refuses; it is not worth losing the result for. */
-    if (document == NULL) SS_FAIL(context, SS_ERROR_MEMORY, "%s: the result does not fit into memory, or a name is not UTF-8", path);
+    /* A path that is no UTF-8 is the only input that jansson refuses; it is not worth losing the result for.
+     */
+    if (document == NULL)
+        SS_FAIL(context, SS_ERROR_MEMORY, "%s: the result does not fit into memory, or a name is not UTF-8",
+                path);
     text = json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     if (text == NULL) SS_FAIL(context, SS_ERROR_MEMORY, "%s: the result does not fit into memory", path);
     size_t length = strlen(text);
@@ -77,10 +87,14 @@ void ss_report_document(FILE *file)
                     { "hessian", ss_hessian_fields }, { "info", ss_info_fields } };
     fputs("# JSON results, schema `" SS_SCHEMA "`\n\n"
           "Written by `--json FILE`. Generated from the tables that write it (`scripts/make_docs`).\n\n"
-          "The file is there from the first minute with `\"complete\": false` and is replaced as a whole while\n"
-          "work goes on. Numbers that were not determined, NaN and infinity are `null`. Curvatures are in units\n"
-          "of the loss per squared unit of the parameters; u is the unit roundoff of the working precision, u64\n"
-          "= 2^-53; W is the working operator, C the confirming one in float64; g the gradient, v a unit vector.\n\n"
+          "The file is there from the first minute with `\"complete\": false` and is replaced as a whole "
+          "while\n"
+          "work goes on. Numbers that were not determined, NaN and infinity are `null`. Curvatures are in "
+          "units\n"
+          "of the loss per squared unit of the parameters; u is the unit roundoff of the working precision, "
+          "u64\n"
+          "= 2^-53; W is the working operator, C the confirming one in float64; g the gradient, v a unit "
+          "vector.\n\n"
           "- `schema` (string): `" SS_SCHEMA "`\n"
           "- `complete` (boolean): false while the run goes on, and after it was stopped\n"
           "- `run` (object): what the result depends on\n",

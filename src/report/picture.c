@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#define HALF   40 /* columns on either side of zero */
-#define COLUMNS (2 * HALF + 1)
-#define ROWS   6 /* of the histogram */
+#define HALF            40 /* columns on either side of zero */
+#define COLUMNS         (2 * HALF + 1)
+#define ROWS            6 /* of the histogram */
 #define DECADES_AT_MOST 8.0
 
 typedef struct axis {
@@ -28,8 +28,8 @@ static int column_of(const axis *x, double value)
 /* The axis with its ticks: a '+' at each power of ten, labels at the ends and the middle. */
 static void draw_axis(ss_text *text, const axis *x)
 {
-    char   line[COLUMNS + 1];
-    char   low[SS_NUMBER_TEXT], high[SS_NUMBER_TEXT], middle[SS_NUMBER_TEXT];
+    char line[COLUMNS + 1];
+    char low[SS_NUMBER_TEXT], high[SS_NUMBER_TEXT], middle[SS_NUMBER_TEXT];
     memset(line, '-', COLUMNS);
     line[COLUMNS] = '\0';
     for (double power = floor(log10(x->largest)); power > log10(x->largest) - x->decades; power--) {
@@ -38,7 +38,8 @@ static void draw_axis(ss_text *text, const axis *x)
     }
     line[HALF] = '0';
     ss_text_print(text, "%*s%s\n", SS_LINE_INDENT, "", line);
-    ss_number_text(-x->largest, 3, low), ss_number_text(x->largest, 3, high), ss_number_text(x->tau, 1, middle);
+    ss_number_text(-x->largest, 3, low), ss_number_text(x->largest, 3, high),
+        ss_number_text(x->tau, 1, middle);
     char center[2 * SS_NUMBER_TEXT];
     int  width = snprintf(center, sizeof center, "+-%s", middle);
     int  gap = HALF - (int)strlen(low) - width / 2;
@@ -67,13 +68,14 @@ static void draw_columns(ss_text *text, const int64_t counts[COLUMNS])
 }
 
 /* Ritz values: 'o' known to a tenth of itself, '.' less well. */
-static void draw_marks(ss_text *text, const axis *x, const double *values, const double *residual, int64_t count)
+static void draw_marks(ss_text *text, const axis *x, const double *values, const double *residual,
+                       int64_t count)
 {
     char line[COLUMNS + 1];
     int  last = -1;
     memset(line, ' ', COLUMNS);
     for (int64_t i = 0; i < count; i++) {
-        int column = column_of(x, values[i]);
+        int  column = column_of(x, values[i]);
         bool sure = residual[i] <= 0.1 * fabs(values[i]);
         if (sure || line[column] == ' ') line[column] = sure ? 'o' : '.';
         if (column > last) last = column;
@@ -98,12 +100,17 @@ void ss_report_picture(ss_text *text, const double *values, const double *residu
     for (int64_t i = 0; i < count; i++)
         if (isfinite(values[i])) counts[column_of(&x, values[i])]++;
     if (residual == NULL)
-        ss_line_write(text, "spectrum", "%lld eigenvalues, logarithmic axis, heights logarithmic, middle: within tau",
+        ss_line_write(text, "spectrum",
+                      "%lld eigenvalues, logarithmic axis, heights logarithmic, middle: within tau",
                       (long long)count);
     else
-        ss_line_write(text, "spectrum", "%lld Ritz values, logarithmic axis; o: known within a tenth, .: a bulk lies about there",
-                      (long long)count);
-    if (residual == NULL) draw_columns(text, counts);
-    else draw_marks(text, &x, values, residual, count);
+        ss_line_write(
+            text, "spectrum",
+            "%lld Ritz values, logarithmic axis; o: known within a tenth, .: a bulk lies about there",
+            (long long)count);
+    if (residual == NULL)
+        draw_columns(text, counts);
+    else
+        draw_marks(text, &x, values, residual, count);
     draw_axis(text, &x);
 }

@@ -13,7 +13,8 @@
 
 #define SS_SCHEMA "saddlescope/1"
 
-/* ---- Who ran what on what ------------------------------------------------------------------------------- */
+/* ---- Who ran what on what -------------------------------------------------------------------------------
+ */
 
 typedef struct ss_run_file {
     const char *role;  /* "network", "weights", "data", ... */
@@ -39,41 +40,42 @@ typedef struct ss_run_option {
 
 /* Everything that a result depends on. All strings are borrowed. */
 typedef struct ss_run {
-    const char *command; /* "analyze" */
-    const char *version; /* of Saddlescope */
-    const char *compiler;
-    const char *started;                     /* UTC, ISO 8601 */
-    ss_run_library *libraries;               /* [n_libraries] */
-    int64_t         n_libraries;
-    ss_run_file    *files;                   /* [n_files] */
-    int64_t         n_files;
-    const char     *network;                 /* operand */
-    const char     *network_description;     /* family and size */
-    int64_t         n_trainable;             /* parameters that can be active */
-    const char     *data;                    /* path */
-    const char     *data_description;        /* what was understood */
-    int64_t         samples_in_file;
-    const int64_t  *chosen;                  /* [n_chosen] samples used, NULL = all */
-    int64_t         n_chosen;
-    const char     *objective;               /* loss, mean, regularisers */
+    const char        *command; /* "analyze" */
+    const char        *version; /* of Saddlescope */
+    const char        *compiler;
+    const char        *started;   /* UTC, ISO 8601 */
+    ss_run_library    *libraries; /* [n_libraries] */
+    int64_t            n_libraries;
+    ss_run_file       *files; /* [n_files] */
+    int64_t            n_files;
+    const char        *network;             /* operand */
+    const char        *network_description; /* family and size */
+    int64_t            n_trainable;         /* parameters that can be active */
+    const char        *data;                /* path */
+    const char        *data_description;    /* what was understood */
+    int64_t            samples_in_file;
+    const int64_t     *chosen; /* [n_chosen] samples used, NULL = all */
+    int64_t            n_chosen;
+    const char        *objective; /* loss, mean, regularisers */
     ss_objective_facts facts;
     double             expect_gradient_norm; /* stated by objective.json; NaN = not */
     double             expect_loss;          /* stated by objective.json or --expect-loss; NaN = not */
     double             expect_tolerance;     /* relative */
     ss_run_option     *options;              /* [n_options] */
     int64_t            n_options;
-    const char        *device;               /* backend name */
-    const char        *device_description;   /* device and libraries */
-    const char        *precision;            /* "float32" or "float64", of the working operator */
+    const char        *device;             /* backend name */
+    const char        *device_description; /* device and libraries */
+    const char        *precision;          /* "float32" or "float64", of the working operator */
     int                threads;
-    int64_t            memory;               /* bytes allowed; 0 = what was free */
-    ss_plan            working, confirming;  /* plans; samples 0 = not made */
-    double             seconds_open;         /* reading network and data */
-    double             seconds_total;        /* so far */
-    int64_t            memory_peak;          /* bytes of the process's own allocator at its highest, so far */
+    int64_t            memory;              /* bytes allowed; 0 = what was free */
+    ss_plan            working, confirming; /* plans; samples 0 = not made */
+    double             seconds_open;        /* reading network and data */
+    double             seconds_total;       /* so far */
+    int64_t            memory_peak;         /* bytes of the process's own allocator at its highest, so far */
 } ss_run;
 
-/* ---- Results of the small commands ---------------------------------------------------------------------- */
+/* ---- Results of the small commands ----------------------------------------------------------------------
+ */
 
 typedef struct ss_gradient_result {
     double  loss, data, decay; /* L, its data term, its regularisers */
@@ -157,7 +159,8 @@ typedef struct ss_info_result {
 extern const ss_field ss_verdict_fields[], ss_gradient_fields[], ss_product_fields[], ss_eigs_fields[],
     ss_hessian_fields[], ss_info_fields[], ss_plan_fields[];
 
-/* ---- JSON ----------------------------------------------------------------------------------------------- */
+/* ---- JSON -----------------------------------------------------------------------------------------------
+ */
 
 /* Replaces the file at `path` by run and result (`result` NULL before there is one). SS_ERROR_OUTPUT. */
 ss_status ss_report_json(ss_context *context, const char *path, const ss_run *run, bool complete,
@@ -165,7 +168,8 @@ ss_status ss_report_json(ss_context *context, const char *path, const ss_run *ru
 /* docs/json.md. */
 void ss_report_document(FILE *file);
 
-/* ---- Text ----------------------------------------------------------------------------------------------- */
+/* ---- Text -----------------------------------------------------------------------------------------------
+ */
 
 /* The verdict as VERDICT 6 prints it, with the picture of the spectrum. */
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict);
@@ -178,7 +182,8 @@ void ss_report_head(ss_text *text, const ss_run *run);
 
 /* A picture of values on a symmetric logarithmic axis: |value| <= tau in the middle, heights logarithmic.
  * `residual` (NULL = exact) marks values by how well they are known. */
-void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count, double tau);
+void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count,
+                       double tau);
 
 /* Eigenvalues as CSV: index, value, error, converged. */
 void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count);

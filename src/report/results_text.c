@@ -11,7 +11,8 @@ static void eigenvalues(ss_text *text, const char *name, const ss_eigenvalue *va
     char both[2 * SS_NUMBER_TEXT];
     if (count == 0) ss_line_write(text, name, "none");
     for (int64_t i = 0; i < count; i++)
-        ss_line_write(text, i == 0 ? name : "", "%s%s", ss_uncertain_text(values[i].value, values[i].error, both),
+        ss_line_write(text, i == 0 ? name : "", "%s%s",
+                      ss_uncertain_text(values[i].value, values[i].error, both),
                       values[i].converged ? "" : "  (not converged)");
 }
 
@@ -23,7 +24,8 @@ void ss_report_eigs(ss_text *text, const ss_run *run, const ss_eigs_result *resu
     if (result->n_low > 0 || result->n_high == 0) eigenvalues(text, "lowest", result->low, result->n_low);
     if (result->n_high > 0) eigenvalues(text, "highest", result->high, result->n_high);
     if (isfinite(result->lower_bound) && isfinite(result->upper_bound))
-        ss_line_write(text, "bounds", "none below %s, none above %s (confidence %s each, over the start vector)",
+        ss_line_write(text, "bounds",
+                      "none below %s, none above %s (confidence %s each, over the start vector)",
                       ss_number_text(result->lower_bound, 4, a), ss_number_text(result->upper_bound, 4, b),
                       ss_percent_text(result->confidence, c));
     ss_line_write(text, "search", "%s after %s products, %lld restarts, %s", result->reason,
@@ -41,9 +43,9 @@ void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result
                   ss_uncertain_text(result->values[0], result->error, low),
                   ss_uncertain_text(result->values[result->n - 1], result->error, high),
                   ss_number_text(result->trace, 6, a));
-    ss_line_write(text, "inertia", "%s negative, %s within +-%s, %s positive", ss_count_text(result->negative, a),
-                  ss_count_text(result->zero, b), ss_number_text(result->tau, 2, c),
-                  ss_count_text(result->positive, d));
+    ss_line_write(text, "inertia", "%s negative, %s within +-%s, %s positive",
+                  ss_count_text(result->negative, a), ss_count_text(result->zero, b),
+                  ss_number_text(result->tau, 2, c), ss_count_text(result->positive, d));
     ss_line_write(text, "asymmetry", "%s of the largest entry", ss_number_text(result->asymmetry, 2, a));
     ss_line_write(text, "time", "%s: products %s, eigensolver %s", ss_duration_text(result->seconds, a),
                   ss_duration_text(result->seconds_operator, b), ss_duration_text(result->seconds_eigen, c));
@@ -54,25 +56,29 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
 {
     number a, b, c;
     ss_report_head(text, run);
-    ss_line_write(text, "loss", "zero output %s, lowest possible %s", ss_number_text(run->facts.zero_output_loss, 6, a),
+    ss_line_write(text, "loss", "zero output %s, lowest possible %s",
+                  ss_number_text(run->facts.zero_output_loss, 6, a),
                   ss_number_text(run->facts.lower_bound, 6, b));
     ss_line_write(text, "device", "%s: %s; %d threads", run->device, run->device_description, run->threads);
     ss_text_print(text, "\n%-36s %-16s %-5s %12s %10s\n", "parameter", "shape", "type", "elements", "decay");
     for (int64_t i = 0; i < result->n_parameters; i++) {
         const ss_info_parameter *p = &result->parameters[i];
-        ss_text_print(text, "%-36s %-16s %-5s %12s %10s%s\n", p->name, p->shape, p->type, ss_count_text(p->count, a),
-                      ss_number_text(p->decay, 3, b),
+        ss_text_print(text, "%-36s %-16s %-5s %12s %10s%s\n", p->name, p->shape, p->type,
+                      ss_count_text(p->count, a), ss_number_text(p->decay, 3, b),
                       p->offset >= 0 ? "" : (p->trainable ? "  frozen" : "  constant"));
     }
-    ss_text_print(text, "\n%-9s %-12s %-9s %6s %8s %10s %9s %11s %11s\n", "product", "kept", "precision", "lanes",
-                  "batch", "GFLOP", "ratio", "cache", "peak");
+    ss_text_print(text, "\n%-9s %-12s %-9s %6s %8s %10s %9s %11s %11s\n", "product", "kept", "precision",
+                  "lanes", "batch", "GFLOP", "ratio", "cache", "peak");
     for (int64_t i = 0; i < result->n_plans; i++) {
         const ss_info_plan *p = &result->plans[i];
-        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %11s %11s\n", p->product, p->cache, p->precision,
-                      p->plan.lanes, (long long)p->plan.micro_batch, ss_number_text(p->plan.flops_body * 1e-9, 4, a),
-                      p->ratio, ss_bytes_text(p->plan.bytes_cache, b), ss_bytes_text(p->plan.bytes_peak, c));
+        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %11s %11s\n", p->product, p->cache,
+                      p->precision, p->plan.lanes, (long long)p->plan.micro_batch,
+                      ss_number_text(p->plan.flops_body * 1e-9, 4, a), p->ratio,
+                      ss_bytes_text(p->plan.bytes_cache, b), ss_bytes_text(p->plan.bytes_peak, c));
     }
-    ss_text_print(text, "\nratio: flops of a product to those of a gradient; kept: between products; GFLOP: per product\n");
+    ss_text_print(
+        text,
+        "\nratio: flops of a product to those of a gradient; kept: between products; GFLOP: per product\n");
 }
 
 void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count)

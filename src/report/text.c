@@ -68,10 +68,14 @@ void ss_text_words(ss_text *text, const char *words, int indent, int width, int 
 char *ss_number_text(double value, int digits, char out[SS_NUMBER_TEXT])
 {
     double size = fabs(value);
-    if (!isfinite(value)) snprintf(out, SS_NUMBER_TEXT, "unknown");
-    else if (value == 0) snprintf(out, SS_NUMBER_TEXT, "0");
-    else if (size < 1e-3 || size >= 1e6) snprintf(out, SS_NUMBER_TEXT, "%.*g", digits, value);
-    else snprintf(out, SS_NUMBER_TEXT, "%.*f", (int)fmax(0, digits - 1 - floor(log10(size))), value);
+    if (!isfinite(value))
+        snprintf(out, SS_NUMBER_TEXT, "unknown");
+    else if (value == 0)
+        snprintf(out, SS_NUMBER_TEXT, "0");
+    else if (size < 1e-3 || size >= 1e6)
+        snprintf(out, SS_NUMBER_TEXT, "%.*g", digits, value);
+    else
+        snprintf(out, SS_NUMBER_TEXT, "%.*f", (int)fmax(0, digits - 1 - floor(log10(size))), value);
     return out;
 }
 
@@ -105,24 +109,39 @@ char *ss_count_text(int64_t count, char out[SS_NUMBER_TEXT])
 char *ss_percent_text(double share, char out[SS_NUMBER_TEXT])
 {
     double percent = 100 * share, size = fabs(percent);
-    if (!isfinite(percent)) snprintf(out, SS_NUMBER_TEXT, "unknown %%");
-    else if (size == 0) snprintf(out, SS_NUMBER_TEXT, "0 %%");
-    else if (size < 0.01) snprintf(out, SS_NUMBER_TEXT, "< 0.01 %%");
-    else if (size < 0.1) snprintf(out, SS_NUMBER_TEXT, "%.2f %%", percent);
-    else if (size < 1) snprintf(out, SS_NUMBER_TEXT, "%.1f %%", percent);
-    else snprintf(out, SS_NUMBER_TEXT, "%.*f %%", size < 10 && fabs(size - round(size)) > 0.05 ? 1 : 0, percent);
+    if (!isfinite(percent))
+        snprintf(out, SS_NUMBER_TEXT, "unknown %%");
+    else if (size == 0)
+        snprintf(out, SS_NUMBER_TEXT, "0 %%");
+    else if (size < 0.01)
+        snprintf(out, SS_NUMBER_TEXT, "< 0.01 %%");
+    else if (size < 0.1)
+        snprintf(out, SS_NUMBER_TEXT, "%.2f %%", percent);
+    else if (size < 1)
+        snprintf(out, SS_NUMBER_TEXT, "%.1f %%", percent);
+    else
+        snprintf(out, SS_NUMBER_TEXT, "%.*f %%", size < 10 && fabs(size - round(size)) > 0.05 ? 1 : 0,
+                 percent);
     return out;
 }
 
 char *ss_duration_text(double seconds, char out[SS_NUMBER_TEXT])
 {
-    if (!isfinite(seconds)) snprintf(out, SS_NUMBER_TEXT, "unknown time");
-    else if (seconds < 1e-3) snprintf(out, SS_NUMBER_TEXT, "%.0f us", seconds * 1e6);
-    else if (seconds < 1) snprintf(out, SS_NUMBER_TEXT, "%.0f ms", seconds * 1e3);
-    else if (seconds < 10) snprintf(out, SS_NUMBER_TEXT, "%.1f s", seconds);
-    else if (seconds < 120) snprintf(out, SS_NUMBER_TEXT, "%.0f s", seconds);
-    else if (seconds < 7200) snprintf(out, SS_NUMBER_TEXT, "%.0f min %02.0f s", floor(seconds / 60), fmod(seconds, 60));
-    else snprintf(out, SS_NUMBER_TEXT, "%.0f h %02.0f min", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
+    if (!isfinite(seconds))
+        snprintf(out, SS_NUMBER_TEXT, "unknown time");
+    else if (seconds < 1e-3)
+        snprintf(out, SS_NUMBER_TEXT, "%.0f us", seconds * 1e6);
+    else if (seconds < 1)
+        snprintf(out, SS_NUMBER_TEXT, "%.0f ms", seconds * 1e3);
+    else if (seconds < 10)
+        snprintf(out, SS_NUMBER_TEXT, "%.1f s", seconds);
+    else if (seconds < 120)
+        snprintf(out, SS_NUMBER_TEXT, "%.0f s", seconds);
+    else if (seconds < 7200)
+        snprintf(out, SS_NUMBER_TEXT, "%.0f min %02.0f s", floor(seconds / 60), fmod(seconds, 60));
+    else
+        snprintf(out, SS_NUMBER_TEXT, "%.0f h %02.0f min", floor(seconds / 3600),
+                 floor(fmod(seconds, 3600) / 60));
     return out;
 }
 

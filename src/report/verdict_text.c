@@ -43,7 +43,8 @@ static void newton(ss_line *line, const ss_verdict_stationarity *s)
     ss_line_add(line, "a damped Newton step promises %s%s (%s of the loss)",
                 s->decrease_from_bound ? "at most " : (s->decrease_settled ? "" : "at least "),
                 N(a, s->decrease, 2), P(b, s->decrease_relative));
-    ss_line_add(line, s->is_critical ? "; the limit is %s" : "; critical would be below %s", N(c, s->limit, 2));
+    ss_line_add(line, s->is_critical ? "; the limit is %s" : "; critical would be below %s",
+                N(c, s->limit, 2));
 }
 
 static void stationarity(ss_text *text, const ss_verdict *v)
@@ -53,8 +54,10 @@ static void stationarity(ss_text *text, const ss_verdict *v)
     ss_line                        line;
     ss_line_begin(&line, text, "stationarity");
     ss_line_add(&line, s->is_critical ? "critical:" : "not critical:");
-    if (s->by_gradient) ss_line_add(&line, "|g| is %s, the limit %s", N(a, s->gradient_norm, 3), N(b, s->limit, 3));
-    else newton(&line, s);
+    if (s->by_gradient)
+        ss_line_add(&line, "|g| is %s, the limit %s", N(a, s->gradient_norm, 3), N(b, s->limit, 3));
+    else
+        newton(&line, s);
     if (!s->by_gradient && !s->decrease_settled)
         ss_line_add(&line, "(a lower estimate: it has not settled after %d products)", s->decrease_products);
     if (s->at_lower_bound) ss_line_add(&line, "; the loss has reached its lower bound within rounding");
@@ -62,9 +65,11 @@ static void stationarity(ss_text *text, const ss_verdict *v)
     ss_line_begin(&line, text, "");
     if (isfinite(s->gradient_flat_ratio))
         ss_line_add(&line, "gradient-flat ratio %s;", N(a, s->gradient_flat_ratio, 2));
-    if (s->groups == 0) ss_line_add(&line, "too few samples to tell the slope from sampling noise");
+    if (s->groups == 0)
+        ss_line_add(&line, "too few samples to tell the slope from sampling noise");
     else
-        ss_line_add(&line, "over %d groups of samples the slope is %s (N c = %s); sampling error of the loss %s",
+        ss_line_add(&line,
+                    "over %d groups of samples the slope is %s (N c = %s); sampling error of the loss %s",
                     s->groups, s->slope_is_noise ? "no more than sampling noise" : "shared by the samples",
                     N(a, s->groups * s->coherence, 2), N(b, s->loss_sampling_error, 2));
     ss_line_end(&line);
@@ -74,8 +79,11 @@ static void stationarity(ss_text *text, const ss_verdict *v)
 static void certainty(ss_line *line, const ss_verdict_curvature *c)
 {
     number a;
-    if (c->method == SS_METHOD_DENSE) ss_line_add(line, "(all eigenvalues computed)");
-    else ss_line_add(line, "(confidence %s over the start vector, for the operator as computed)", P(a, 1 - c->eta));
+    if (c->method == SS_METHOD_DENSE)
+        ss_line_add(line, "(all eigenvalues computed)");
+    else
+        ss_line_add(line, "(confidence %s over the start vector, for the operator as computed)",
+                    P(a, 1 - c->eta));
 }
 
 static void statement(ss_line *line, const ss_verdict_curvature *c)
@@ -84,9 +92,15 @@ static void statement(ss_line *line, const ss_verdict_curvature *c)
     N(a, c->resolution, 2), P(b, c->resolution_relative);
     switch (c->statement) {
     case SS_CURVATURE_INDEFINITE: ss_line_add(line, "indefinite:"); return;
-    case SS_CURVATURE_NO_NEGATIVE: ss_line_add(line, "no curvature below -%s (= %s of the largest)", a, b); break;
-    case SS_CURVATURE_NO_POSITIVE: ss_line_add(line, "no curvature above %s (= %s of the largest)", a, b); break;
-    case SS_CURVATURE_FLAT: ss_line_add(line, "flat: no curvature beyond +-%s (= %s of the largest)", a, b); break;
+    case SS_CURVATURE_NO_NEGATIVE:
+        ss_line_add(line, "no curvature below -%s (= %s of the largest)", a, b);
+        break;
+    case SS_CURVATURE_NO_POSITIVE:
+        ss_line_add(line, "no curvature above %s (= %s of the largest)", a, b);
+        break;
+    case SS_CURVATURE_FLAT:
+        ss_line_add(line, "flat: no curvature beyond +-%s (= %s of the largest)", a, b);
+        break;
     case SS_CURVATURE_UNDECIDED:
     case SS_CURVATURE_COUNT:
         ss_line_add(line, "undecided at the resolution %s (= %s of the largest): none below %s is sure", a, b,
@@ -107,10 +121,12 @@ static void proof(ss_line *line, const ss_verdict_witness *w)
         return;
     }
     ss_line_add(line, "(proved: float64 quotient %s, error %s;", N(a, w->quotient, 4), N(b, w->error, 1));
-    if (w->both_ways) ss_line_add(line, "the loss falls both ways at t = %s)", N(c, w->step, 2));
+    if (w->both_ways)
+        ss_line_add(line, "the loss falls both ways at t = %s)", N(c, w->step, 2));
     else if (w->loss_witness)
         ss_line_add(line, "the mean of the losses at +-t lies below the loss, t = %s)", N(c, w->step, 2));
-    else ss_line_add(line, "no step showed it in the loss)");
+    else
+        ss_line_add(line, "no step showed it in the loss)");
 }
 
 /* "minimum ratio 20 % .. 80 % of all": an interval of shares. */
@@ -118,16 +134,21 @@ static void share(ss_line *line, const char *before, const double interval[2], c
 {
     number a, b;
     if (!isfinite(interval[0]) || !isfinite(interval[1])) return;
-    if (interval[0] == interval[1]) ss_line_add(line, "%s%s%s", before, P(a, interval[0]), behind);
-    else ss_line_add(line, "%s%s .. %s%s", before, P(a, interval[0]), P(b, interval[1]), behind);
+    if (interval[0] == interval[1])
+        ss_line_add(line, "%s%s%s", before, P(a, interval[0]), behind);
+    else
+        ss_line_add(line, "%s%s .. %s%s", before, P(a, interval[0]), P(b, interval[1]), behind);
 }
 
 static void interval_add(ss_line *line, ss_interval interval, const char *what)
 {
     number a, b;
-    if (interval.low < 0) ss_line_add(line, "unknown %s", what);
-    else if (interval.low == interval.high) ss_line_add(line, "%s %s", C(a, interval.low), what);
-    else ss_line_add(line, "%s .. %s %s", C(a, interval.low), C(b, interval.high), what);
+    if (interval.low < 0)
+        ss_line_add(line, "unknown %s", what);
+    else if (interval.low == interval.high)
+        ss_line_add(line, "%s %s", C(a, interval.low), what);
+    else
+        ss_line_add(line, "%s .. %s %s", C(a, interval.low), C(b, interval.high), what);
 }
 
 static void counts(ss_text *text, const ss_verdict *v)
@@ -159,7 +180,8 @@ static void counts(ss_text *text, const ss_verdict *v)
     ss_line_end(&line);
     if (c->gauge <= 0) return;
     ss_line_begin(&line, text, "");
-    ss_line_add(&line, "gauge: softmax shift %s, positive rescaling %s, gain-weight scaling %s; others not checked",
+    ss_line_add(&line,
+                "gauge: softmax shift %s, positive rescaling %s, gain-weight scaling %s; others not checked",
                 C(a, v->gauge.softmax_shift), C(b, v->gauge.rescaling), C(d, v->gauge.norm_gain));
     ss_line_end(&line);
 }
@@ -170,8 +192,9 @@ static void operator_line(ss_text *text, const ss_verdict *v)
     number                           a, b, c, d;
     ss_line                          line;
     ss_line_begin(&line, text, "");
-    ss_line_add(&line, "operator error (an estimate%s) %s of %s; tau = %s%s;", e->subset ? ", on a subset of samples" : "",
-                N(a, e->delta, 1), N(b, e->lambda_abs, 3), N(c, e->tau, 2), e->tau_given ? " (given)" : "");
+    ss_line_add(&line, "operator error (an estimate%s) %s of %s; tau = %s%s;",
+                e->subset ? ", on a subset of samples" : "", N(a, e->delta, 1), N(b, e->lambda_abs, 3),
+                N(c, e->tau, 2), e->tau_given ? " (given)" : "");
     if (e->subset) ss_line_add(&line, "confirmed on %s samples;", C(a, e->samples));
     switch (v->curvature.method) {
     case SS_METHOD_DENSE: ss_line_add(&line, "dense Hessian,"); break;
@@ -212,22 +235,29 @@ static void scope(ss_text *text, const ss_verdict *v)
         if (d->statement == SS_POPULATION_OMITTED)
             ss_line_write(text, "", "for the distribution they came from: not judged");
         else
-            ss_line_write(text, "", "for the distribution they came from: %s, %s +- %s over %d groups that did not find it",
-                          d->statement == SS_POPULATION_PROVED ? "negative too" : "not shown", N(a, d->mean, 3),
-                          N(b, d->half_width, 2), d->groups / 2);
+            ss_line_write(
+                text, "",
+                "for the distribution they came from: %s, %s +- %s over %d groups that did not find it",
+                d->statement == SS_POPULATION_PROVED ? "negative too" : "not shown", N(a, d->mean, 3),
+                N(b, d->half_width, 2), d->groups / 2);
     }
     if (v->kinks.present && isfinite(v->kinks.share_step))
-        ss_line_write(text, "kinks", "%s of the units change side at the witness step, %s as far as the model holds%s",
+        ss_line_write(text, "kinks",
+                      "%s of the units change side at the witness step, %s as far as the model holds%s",
                       P(a, v->kinks.share_step), P(b, v->kinks.share_valid),
                       v->kinks.step_exceeds ? "; no step with less than 1 % was found" : "");
     if (v->kinks.present && v->label == SS_LABEL_MINIMUM)
         ss_line_write(text, "kinks", "the minimum is one within one linear region, radius %s",
                       N(a, v->kinks.region_radius, 2));
     if (v->rounded.present)
-        ss_line_write(text, "weights", "stored rounded: within %s of these lie all weights that round to them; that alone changes |g| by %s",
+        ss_line_write(text, "weights",
+                      "stored rounded: within %s of these lie all weights that round to them; that alone "
+                      "changes |g| by %s",
                       N(a, v->rounded.radius, 2), N(b, v->rounded.gradient_change, 2));
     if (v->rounded.cannot_judge)
-        ss_line_write(text, "", "the verdict holds for the stored weights; the unrounded network cannot be judged from this file");
+        ss_line_write(text, "",
+                      "the verdict holds for the stored weights; the unrounded network cannot be judged from "
+                      "this file");
 }
 
 static void left(ss_text *text, const ss_verdict *v)
@@ -257,18 +287,22 @@ static void probe(ss_text *text, const ss_verdict *v)
         ss_line_write(text, "flat space", "%s flat directions probed in %d balls: the loss falls like r^%d",
                       C(a, p->flat_vectors), p->radii, p->order);
     else
-        ss_line_write(text, "flat space", "minimum to second order at most: %d probes in %d balls of %s flat directions, radius up to %s, found no descent%s",
+        ss_line_write(text, "flat space",
+                      "minimum to second order at most: %d probes in %d balls of %s flat directions, radius "
+                      "up to %s, found no descent%s",
                       2 * p->combinations * p->radii, p->radii, C(a, p->flat_vectors),
-                      N(b, p->radii > 0 ? p->radius[p->radii - 1] : NAN, 2), p->reduced ? " (reduced by the budget)" : "");
+                      N(b, p->radii > 0 ? p->radius[p->radii - 1] : NAN, 2),
+                      p->reduced ? " (reduced by the budget)" : "");
 }
 
 static void cost(ss_text *text, const ss_verdict *v)
 {
     const ss_verdict_cost *c = &v->cost;
     number                 a, b, d, e, f, g;
-    ss_line_write(text, "cost", "%s of %s products' worth: %s products, %s gradients, %s losses; %s%s%s", N(a, c->products, 3),
-                  N(b, c->budget, 3), C(d, c->hessian + c->confirming), C(e, c->gradients), C(f, c->losses),
-                  ss_duration_text(c->seconds, g), c->out_of_products ? "; ended by --max-products" : "",
+    ss_line_write(text, "cost", "%s of %s products' worth: %s products, %s gradients, %s losses; %s%s%s",
+                  N(a, c->products, 3), N(b, c->budget, 3), C(d, c->hessian + c->confirming),
+                  C(e, c->gradients), C(f, c->losses), ss_duration_text(c->seconds, g),
+                  c->out_of_products ? "; ended by --max-products" : "",
                   c->out_of_time ? "; ended by --time-limit" : "");
 }
 
@@ -289,18 +323,32 @@ static void answer(ss_text *text, const ss_verdict *v)
         break;
     case SS_ANSWER_SADDLE:
         if (v->flat_probe.found)
-            ss_line_add(&line, "The loss stands at a saddle that the second derivative does not see: it falls like the step to the power %d.",
+            ss_line_add(&line,
+                        "The loss stands at a saddle that the second derivative does not see: it falls like "
+                        "the step to the power %d.",
                         v->flat_probe.order);
-        else ss_line_add(&line, "Negative curvature is what is left: a step along it gains %s of the loss.", a);
+        else
+            ss_line_add(&line, "Negative curvature is what is left: a step along it gains %s of the loss.",
+                        a);
         break;
-    case SS_ANSWER_MINIMUM: ss_line_add(&line, "This is a minimum: no direction tried gains anything worth having."); break;
-    case SS_ANSWER_FLOOR: ss_line_add(&line, "The loss is as low as it can be: what remains is rounding."); break;
-    case SS_ANSWER_FLAT: ss_line_add(&line, "The gradient lies where the curvature vanishes: the loss is flat here."); break;
+    case SS_ANSWER_MINIMUM:
+        ss_line_add(&line, "This is a minimum: no direction tried gains anything worth having.");
+        break;
+    case SS_ANSWER_FLOOR:
+        ss_line_add(&line, "The loss is as low as it can be: what remains is rounding.");
+        break;
+    case SS_ANSWER_FLAT:
+        ss_line_add(&line, "The gradient lies where the curvature vanishes: the loss is flat here.");
+        break;
     case SS_ANSWER_NOISE:
-        ss_line_add(&line, "What could be gained here (%s of the loss) is below the sampling error of the loss, %s: more steps on these samples would fit noise.",
+        ss_line_add(&line,
+                    "What could be gained here (%s of the loss) is below the sampling error of the loss, %s: "
+                    "more steps on these samples would fit noise.",
                     a, N(b, v->left.noise, 2));
         break;
-    case SS_ANSWER_MAXIMUM: ss_line_add(&line, "This is a maximum: the loss falls in every direction that has curvature."); break;
+    case SS_ANSWER_MAXIMUM:
+        ss_line_add(&line, "This is a maximum: the loss falls in every direction that has curvature.");
+        break;
     case SS_ANSWER_NONE:
     case SS_ANSWER_COUNT: ss_line_add(&line, "Not decided."); break;
     }
@@ -318,7 +366,9 @@ static void undecided(ss_line *line, const ss_verdict *v)
                         ss_duration_text(v->cost.needed_seconds, b));
         ss_line_add(line, ")");
         break;
-    case SS_REASON_NO_LOSS_WITNESS: ss_line_add(line, "(negative curvature that no step shows in the loss)"); break;
+    case SS_REASON_NO_LOSS_WITNESS:
+        ss_line_add(line, "(negative curvature that no step shows in the loss)");
+        break;
     case SS_REASON_KINKS: ss_line_add(line, "(too many units change side at the steps that matter)"); break;
     case SS_REASON_CONTRADICTION: ss_line_add(line, "(the evidence contradicts itself)"); break;
     case SS_REASON_OPERATOR: ss_line_add(line, "(only the Hessian carries a verdict)"); break;
@@ -333,8 +383,10 @@ static void label(ss_text *text, const ss_verdict *v)
     ss_line line;
     ss_line_begin(&line, text, "verdict");
     ss_line_add(&line, "%s", ss_label_name(v->label));
-    if (v->evidence == SS_EVIDENCE_HIGHER_ORDER) ss_line_add(&line, "(higher order, %d)", v->order);
-    else if (v->evidence != SS_EVIDENCE_NONE) ss_line_add(&line, "(%s)", ss_evidence_name(v->evidence));
+    if (v->evidence == SS_EVIDENCE_HIGHER_ORDER)
+        ss_line_add(&line, "(higher order, %d)", v->order);
+    else if (v->evidence != SS_EVIDENCE_NONE)
+        ss_line_add(&line, "(%s)", ss_evidence_name(v->evidence));
     if (v->strict == SS_TRI_TRUE) ss_line_add(&line, "strict");
     if (v->strict == SS_TRI_FALSE && v->flat_directions >= 0)
         ss_line_add(&line, "with %s flat direction%s, at most %s explained by structure and gauge",
@@ -357,7 +409,8 @@ void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdi
     cost(text, verdict);
     if (verdict->curvature.n_ritz > 0 && verdict->curvature.ritz_value != NULL)
         ss_report_picture(text, verdict->curvature.ritz_value,
-                          verdict->curvature.method == SS_METHOD_DENSE ? NULL : verdict->curvature.ritz_residual,
+                          verdict->curvature.method == SS_METHOD_DENSE ? NULL
+                                                                       : verdict->curvature.ritz_residual,
                           verdict->curvature.n_ritz, verdict->operator_error.tau);
     answer(text, verdict);
     label(text, verdict);

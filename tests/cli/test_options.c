@@ -11,7 +11,8 @@
 
 static ss_test_program run;
 
-/* ---- Misuse --------------------------------------------------------------------------------------------- */
+/* ---- Misuse ---------------------------------------------------------------------------------------------
+ */
 
 typedef struct misuse {
     const char *arguments[8];
@@ -104,7 +105,8 @@ Test(options, no_command_shows_the_overview, .init = ss_test_begin, .fini = ss_t
     cr_assert(run.exit_status == 0 && strncmp(run.out, "saddlescope ", 12) == 0);
 }
 
-/* ---- Every option --------------------------------------------------------------------------------------- */
+/* ---- Every option ---------------------------------------------------------------------------------------
+ */
 
 /* Options of a command as its completion lists them, blank-separated. */
 static void options_of(const char *command, char *list, size_t bytes)
@@ -134,7 +136,8 @@ static json_t *run_and_note(const char *const *arguments)
     json_object_foreach(json_object_get(json, "options"), name, option)
     {
         size_t used = strlen(seen);
-        if (json_is_true(json_object_get(option, "given"))) snprintf(seen + used, sizeof seen - used, " --%s ", name);
+        if (json_is_true(json_object_get(option, "given")))
+            snprintf(seen + used, sizeof seen - used, " --%s ", name);
     }
     return json;
 }
@@ -151,7 +154,8 @@ static void all_seen(const char *command, const char *except)
     options_of(command, list, sizeof list);
     for (char *word = strtok(list, " "); word != NULL; word = strtok(NULL, " ")) {
         snprintf(name, sizeof name, " %s ", word);
-        cr_expect(strstr(seen, name) != NULL || strstr(except, name) != NULL, "%s: %s was never given", command, word);
+        cr_expect(strstr(seen, name) != NULL || strstr(except, name) != NULL, "%s: %s was never given",
+                  command, word);
     }
 }
 
@@ -168,30 +172,92 @@ static void all_seen(const char *command, const char *except)
 Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_end)
 {
     IN_FOLDER;
-    json_t *json = run_and_note((const char *const[]){
-        "analyze", "network.json", "--data", "data.safetensors", "--weights=w.safetensors", "--loss", "mse",
-        "--weight-decay", "0*=0.25", "--weight-decay", "1*=0.25", "--expect-loss", "1:1e-3", "--scale", "1", "--shift",
-        "0", "--samples", "1", "--sample-seed", "7", "--batch-size", "1", "--operator", "hessian", "--parameters", "*",
-        "--exclude-parameters", "1.*", "--resolution", "1e-3", "--confidence", "0.95", "--max-products", "200",
-        "--time-limit", "2m", "--json", "options.json", NULL });
+    json_t *json = run_and_note((const char *const[]){ "analyze",
+                                                       "network.json",
+                                                       "--data",
+                                                       "data.safetensors",
+                                                       "--weights=w.safetensors",
+                                                       "--loss",
+                                                       "mse",
+                                                       "--weight-decay",
+                                                       "0*=0.25",
+                                                       "--weight-decay",
+                                                       "1*=0.25",
+                                                       "--expect-loss",
+                                                       "1:1e-3",
+                                                       "--scale",
+                                                       "1",
+                                                       "--shift",
+                                                       "0",
+                                                       "--samples",
+                                                       "1",
+                                                       "--sample-seed",
+                                                       "7",
+                                                       "--batch-size",
+                                                       "1",
+                                                       "--operator",
+                                                       "hessian",
+                                                       "--parameters",
+                                                       "*",
+                                                       "--exclude-parameters",
+                                                       "1.*",
+                                                       "--resolution",
+                                                       "1e-3",
+                                                       "--confidence",
+                                                       "0.95",
+                                                       "--max-products",
+                                                       "200",
+                                                       "--time-limit",
+                                                       "2m",
+                                                       "--json",
+                                                       "options.json",
+                                                       NULL });
     cr_expect(fabs(json_number_value(value_of(json, "time-limit")) - 120) < 1e-12);
     cr_expect(json_array_size(value_of(json, "weight-decay")) == 2);
     cr_expect(json_integer_value(value_of(json, "sample-seed")) == 7);
     json_decref(json);
 
-    json = run_and_note((const char *const[]){
-        "analyze", SADDLE, "--dense-limit", "0", "--tau", "1e-6", "--critical", "0.01", "--device", "cpu",
-        "--precision", "fp64", "--memory", "1.5G", "--threads", "1", "--seed", "3", "--json", "options.json",
-        "--output", "text", "--save-vectors", "vectors", "--checkpoint", "state", "--checkpoint-every", "1h", "--resume",
-        "--quiet", "--expect", "saddle", NULL });
+    json = run_and_note((const char *const[]){ "analyze",
+                                               SADDLE,
+                                               "--dense-limit",
+                                               "0",
+                                               "--tau",
+                                               "1e-6",
+                                               "--critical",
+                                               "0.01",
+                                               "--device",
+                                               "cpu",
+                                               "--precision",
+                                               "fp64",
+                                               "--memory",
+                                               "1.5G",
+                                               "--threads",
+                                               "1",
+                                               "--seed",
+                                               "3",
+                                               "--json",
+                                               "options.json",
+                                               "--output",
+                                               "text",
+                                               "--save-vectors",
+                                               "vectors",
+                                               "--checkpoint",
+                                               "state",
+                                               "--checkpoint-every",
+                                               "1h",
+                                               "--resume",
+                                               "--quiet",
+                                               "--expect",
+                                               "saddle",
+                                               NULL });
     cr_expect(json_integer_value(value_of(json, "memory")) == 3LL << 29);
     cr_expect(json_is_true(value_of(json, "resume")));
     cr_expect(strcmp(json_string_value(value_of(json, "expect")), "saddle") == 0);
     cr_expect(ss_test_exists("text") && ss_test_exists("vectors"));
     json_decref(json);
 
-    json = run_and_note((const char *const[]){ "analyze", SADDLE, "--critical-gradient", "1e-3", "--verbose", "--json",
-                                               "options.json", NULL });
+    json = run_and_note((const char *const[]){ "analyze", SADDLE, "--critical-gradient", "1e-3", "--verbose",
+                                               "--json", "options.json", NULL });
     json_decref(json);
     cr_assert(chdir("/") == 0);
     all_seen("analyze", " --help  --label-smoothing  --class-weights ");
@@ -200,24 +266,26 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
 Test(options, every_option_of_the_other_commands, .init = ss_test_begin, .fini = ss_test_end)
 {
     IN_FOLDER;
-    json_decref(run_and_note((const char *const[]){ "eigs", SADDLE, "--low", "1", "--high", "1", "--below", "-1",
-                                                    "--tolerance", "1e-3", "--max-products", "9", "--json",
-                                                    "options.json", NULL }));
+    json_decref(run_and_note((const char *const[]){ "eigs", SADDLE, "--low", "1", "--high", "1", "--below",
+                                                    "-1", "--tolerance", "1e-3", "--max-products", "9",
+                                                    "--json", "options.json", NULL }));
     json_decref(run_and_note((const char *const[]){ "hvp", SADDLE, "--random", "5", "--json", "options.json",
                                                     "--output", "v.safetensors", NULL }));
-    json_decref(run_and_note((const char *const[]){ "hvp", SADDLE, "--vector", "v.safetensors", "--json",
-                                                    "options.json", NULL }));
-    json_decref(run_and_note((const char *const[]){ "info", SADDLE, "--plan", "--json", "options.json", NULL }));
-    json_decref(run_and_note((const char *const[]){ "hessian", SADDLE, "--tau", "0.5", "--operator", "ggn", "--json",
-                                                    "options.json", NULL }));
+    json_decref(run_and_note(
+        (const char *const[]){ "hvp", SADDLE, "--vector", "v.safetensors", "--json", "options.json", NULL }));
+    json_decref(
+        run_and_note((const char *const[]){ "info", SADDLE, "--plan", "--json", "options.json", NULL }));
+    json_decref(run_and_note((const char *const[]){ "hessian", SADDLE, "--tau", "0.5", "--operator", "ggn",
+                                                    "--json", "options.json", NULL }));
     /* Label smoothing and class weights want classes. */
     ss_test_write_file("weights.json", "[1, 2, 1, 1, 1, 1, 1, 1, 1, 0.5]", 32);
-    json_decref(run_and_note((const char *const[]){
-        "gradient", SS_SOURCE_DIRECTORY "/examples/digits", "--label-smoothing", "0.1", "--class-weights",
-        "weights.json", "--json", "options.json", NULL }));
+    json_decref(run_and_note((const char *const[]){ "gradient", SS_SOURCE_DIRECTORY "/examples/digits",
+                                                    "--label-smoothing", "0.1", "--class-weights",
+                                                    "weights.json", "--json", "options.json", NULL }));
     cr_assert(chdir("/") == 0);
-    const char *const wanted[] = { " --low ", " --high ", " --below ", " --tolerance ", " --random ", " --vector ",
-                                   " --plan ", " --label-smoothing ", " --class-weights " };
+    const char *const wanted[] = { " --low ",          " --high ",   " --below ", " --tolerance ",
+                                   " --random ",       " --vector ", " --plan ",  " --label-smoothing ",
+                                   " --class-weights " };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         cr_expect(strstr(seen, wanted[i]) != NULL, "%s was never given", wanted[i]);
 }
@@ -227,13 +295,14 @@ Test(options, stated_defaults_are_the_defaults, .init = ss_test_begin, .fini = s
 {
     static ss_test_program plain;
     ss_test_run(&plain, "analyze", SADDLE, "--quiet", NULL);
-    ss_test_run(&run, "analyze", SADDLE, "--quiet", "--confidence", "0.99", "--dense-limit", "4096", "--critical",
-                "0.001", "--seed", "0", "--sample-seed", "0", "--device", "cpu", "--precision", "auto", "--operator",
-                "hessian", NULL);
+    ss_test_run(&run, "analyze", SADDLE, "--quiet", "--confidence", "0.99", "--dense-limit", "4096",
+                "--critical", "0.001", "--seed", "0", "--sample-seed", "0", "--device", "cpu", "--precision",
+                "auto", "--operator", "hessian", NULL);
     cr_assert(plain.exit_status == 0 && run.exit_status == 0, "%s", run.err);
     /* All but the line with the time. */
     char *cost = strstr(plain.out, "cost  "), *cost_too = strstr(run.out, "cost  ");
     cr_assert(cost != NULL && cost_too != NULL);
-    cr_expect(cost - plain.out == cost_too - run.out && strncmp(plain.out, run.out, (size_t)(cost - plain.out)) == 0);
+    cr_expect(cost - plain.out == cost_too - run.out &&
+              strncmp(plain.out, run.out, (size_t)(cost - plain.out)) == 0);
     cr_expect(strcmp(strstr(cost, "\nanswer"), strstr(cost_too, "\nanswer")) == 0);
 }

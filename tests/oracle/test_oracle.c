@@ -32,7 +32,7 @@ typedef struct trial {
     ss_objective *objective;
     ss_real       real;
     int64_t       n;
-    double        worst; /* largest error divided by its tolerance */
+    double        worst;    /* largest error divided by its tolerance */
     char          what[64]; /* where */
 } trial;
 
@@ -52,7 +52,8 @@ static double norm(int64_t n, const double *x)
     return sqrt(square);
 }
 
-/* ---- Loss, gradient, products --------------------------------------------------------------------------- */
+/* ---- Loss, gradient, products ---------------------------------------------------------------------------
+ */
 
 static ss_status check_gradient(trial *t, double *found, double *wanted)
 {
@@ -71,7 +72,8 @@ static ss_status check_gradient(trial *t, double *found, double *wanted)
     note(t, "loss alone", fabs(value.loss - loss) / fmax(loss, 1), tolerances[t->real].vector);
     SS_TRY(ss_operator_pack(&op, g, found));
     SS_TRY(ss_golden_vector(t->golden, "gradient", wanted));
-    note(t, "gradient", ss_test_relative_error(t->n, found, wanted, sqrt(t->golden->lambda_abs * fmax(loss, 1))),
+    note(t, "gradient",
+         ss_test_relative_error(t->n, found, wanted, sqrt(t->golden->lambda_abs * fmax(loss, 1))),
          tolerances[t->real].vector);
 fail:
     backend->class->release(backend, g);
@@ -104,7 +106,8 @@ fail:
     return status;
 }
 
-/* ---- Spectrum ------------------------------------------------------------------------------------------- */
+/* ---- Spectrum -------------------------------------------------------------------------------------------
+ */
 
 /* The reference's eigenvalues: all where they are stored, else the five at each end. */
 static void check_values(trial *t, const ss_dense_result *dense)
@@ -135,8 +138,8 @@ static void check_inertia(trial *t, const ss_dense_result *dense)
                  found.zero == json_integer_value(json_object_get(wanted, "zero")) &&
                  found.positive == json_integer_value(json_object_get(wanted, "positive"));
     if (!equal)
-        printf("%s: inertia %lld/%lld/%lld\n", t->golden->name, (long long)found.negative, (long long)found.zero,
-               (long long)found.positive);
+        printf("%s: inertia %lld/%lld/%lld\n", t->golden->name, (long long)found.negative,
+               (long long)found.zero, (long long)found.positive);
     note(t, "inertia", equal ? 0 : INFINITY, 1);
 }
 
@@ -156,7 +159,8 @@ fail:
     return status;
 }
 
-/* ---- Verdict -------------------------------------------------------------------------------------------- */
+/* ---- Verdict --------------------------------------------------------------------------------------------
+ */
 
 /* On the dense path the expected statements; by Lanczos, at a fine resolution, these or an honest refusal. */
 static ss_status check_verdict(trial *t, bool dense)
@@ -171,9 +175,12 @@ static ss_status check_verdict(trial *t, bool dense)
     ss_analyze_options_init(&options);
     if (!dense) options.dense_limit = 0, options.resolution = 1e-5;
     SS_TRY(ss_analyze(t->golden->context, t->objective, &options, &verdict));
-    const char *found = ss_curvature_name(verdict.curvature.statement), *judged = ss_label_name(verdict.label);
-    bool same = curvature == NULL || strcmp(found, curvature) == 0 || (!dense && strcmp(found, "undecided") == 0);
-    bool just = label == NULL || strcmp(judged, label) == 0 || (!dense && strcmp(judged, "inconclusive") == 0);
+    const char *found = ss_curvature_name(verdict.curvature.statement),
+               *judged = ss_label_name(verdict.label);
+    bool same =
+        curvature == NULL || strcmp(found, curvature) == 0 || (!dense && strcmp(found, "undecided") == 0);
+    bool just =
+        label == NULL || strcmp(judged, label) == 0 || (!dense && strcmp(judged, "inconclusive") == 0);
     double order = ss_golden_number(t->golden, "expected_order");
     if (isfinite(order) && strcmp(judged, "saddle") == 0) just = just && verdict.order == (int)order;
     if (!same || !just)
@@ -186,7 +193,8 @@ fail:
     return status;
 }
 
-/* ---- One case, all cases -------------------------------------------------------------------------------- */
+/* ---- One case, all cases --------------------------------------------------------------------------------
+ */
 
 static ss_status check_case(ss_golden *golden, ss_real real, trial *t)
 {
@@ -216,14 +224,16 @@ static void visit(void *user, const char *folder)
     ss_golden golden;
     trial     t;
     ss_status status = ss_golden_open(ss_test_context, folder, &golden);
-    if (status == SS_ERROR_INPUT && strstr(ss_context_message(ss_test_context), "not yet supported") != NULL) {
+    if (status == SS_ERROR_INPUT &&
+        strstr(ss_context_message(ss_test_context), "not yet supported") != NULL) {
         size_t used = strlen(all->names);
         snprintf(all->names + used, sizeof all->names - used, "  %s\n", golden.name);
         all->skipped++;
     } else {
         if (status == SS_OK) status = check_case(&golden, all->real, &t);
         bool good = status == SS_OK && t.worst <= 1;
-        if (status != SS_OK) printf("%-28s FAILED: %s\n", golden.name, ss_context_message(ss_test_context));
+        if (status != SS_OK)
+            printf("%-28s FAILED: %s\n", golden.name, ss_context_message(ss_test_context));
         else
             printf("%-28s n %5lld  %s  largest error / tolerance %.2g (%s)\n", golden.name, (long long)t.n,
                    good ? "ok    " : "FAILED", t.worst, t.what);
@@ -260,8 +270,10 @@ Test(oracle, finds_a_planted_error, .init = ss_test_begin, .fini = ss_test_end)
 {
     ss_golden golden;
     trial     t;
-    ss_test_require(ss_golden_open(ss_test_context, SS_SOURCE_DIRECTORY "/tests/cases/minimum_strict", &golden));
-    json_object_set_new(golden.facts, "loss_value", json_real(ss_golden_number(&golden, "loss_value") + 1e-7));
+    ss_test_require(
+        ss_golden_open(ss_test_context, SS_SOURCE_DIRECTORY "/tests/cases/minimum_strict", &golden));
+    json_object_set_new(golden.facts, "loss_value",
+                        json_real(ss_golden_number(&golden, "loss_value") + 1e-7));
     ss_test_require(check_case(&golden, SS_FLOAT64, &t));
     cr_assert(t.worst > 1 && strncmp(t.what, "loss", 4) == 0);
     ss_golden_close(&golden);

@@ -157,7 +157,8 @@ fail:
     return status;
 }
 
-/* ---- Listing -------------------------------------------------------------------------------------------- */
+/* ---- Listing --------------------------------------------------------------------------------------------
+ */
 
 static bool is_folder(const char *path)
 {
@@ -184,14 +185,17 @@ static int64_t visit_folder(const char *root, void (*visit)(void *user, const ch
 
 int64_t ss_golden_visit(void (*visit)(void *user, const char *folder), void *user)
 {
-    static const char *const beside[] = { SS_SOURCE_DIRECTORY "/shared/oracle", SS_SOURCE_DIRECTORY "/../shared/oracle",
+    static const char *const beside[] = { SS_SOURCE_DIRECTORY "/shared/oracle",
+                                          SS_SOURCE_DIRECTORY "/../shared/oracle",
                                           SS_SOURCE_DIRECTORY "/../../shared/oracle" };
     const char              *named = getenv("SS_ORACLE"), *oracle = NULL;
     int64_t                  count = visit_folder(SS_SOURCE_DIRECTORY "/tests/cases", visit, user);
     if (named != NULL && is_folder(named)) oracle = named;
     for (size_t i = 0; oracle == NULL && named == NULL && i < sizeof beside / sizeof *beside; i++)
         if (is_folder(beside[i])) oracle = beside[i];
-    if (oracle == NULL) printf("no folder shared/oracle beside the source tree and none in SS_ORACLE: only tests/cases\n");
-    else count += visit_folder(oracle, visit, user);
+    if (oracle == NULL)
+        printf("no folder shared/oracle beside the source tree and none in SS_ORACLE: only tests/cases\n");
+    else
+        count += visit_folder(oracle, visit, user);
     return count;
 }

@@ -11,15 +11,15 @@
 #include <jansson.h>
 
 typedef struct ss_golden {
-    ss_context   *context;        /* borrowed */
-    char          name[96];       /* of the folder */
-    json_t       *facts;          /* case.json */
-    ss_archive   *expected;       /* expected.safetensors */
-    ss_network   *network;        /* parameters and decay as case.json says */
-    ss_dataset   *dataset;        /* with its input_scale */
-    double       *class_weights;  /* [n_class_weights] or NULL */
-    int64_t       n_class_weights; /* classes */
-    double        lambda_abs;     /* largest |eigenvalue| of case.json */
+    ss_context *context;         /* borrowed */
+    char        name[96];        /* of the folder */
+    json_t     *facts;           /* case.json */
+    ss_archive *expected;        /* expected.safetensors */
+    ss_network *network;         /* parameters and decay as case.json says */
+    ss_dataset *dataset;         /* with its input_scale */
+    double     *class_weights;   /* [n_class_weights] or NULL */
+    int64_t     n_class_weights; /* classes */
+    double      lambda_abs;      /* largest |eigenvalue| of case.json */
 } ss_golden;
 
 /* Opens the folder. SS_ERROR_INPUT with the network's own message when the network is not supported (yet). */

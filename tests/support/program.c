@@ -12,7 +12,8 @@
 
 #define MOST 64 /* arguments */
 
-/* ss_test_path keeps its texts until the case ends; a case may run the program more often than that allows. */
+/* ss_test_path keeps its texts until the case ends; a case may run the program more often than that allows.
+ */
 static void stream_path(const char *name, char path[1200])
 {
     snprintf(path, 1200, "%s/%s", ss_test_directory(), name);
@@ -31,7 +32,8 @@ pid_t ss_test_start(const char *const *arguments)
 {
     char *argv[MOST + 2] = { (char[]){ "saddlescope" } };
     int   count = 1;
-    for (int i = 0; arguments[i] != NULL && count <= MOST; i++) argv[count++] = (char *)(uintptr_t)arguments[i];
+    for (int i = 0; arguments[i] != NULL && count <= MOST; i++)
+        argv[count++] = (char *)(uintptr_t)arguments[i];
     argv[count] = NULL;
     ss_test_directory(); /* made by the parent, not by the child */
     pid_t process = fork();
