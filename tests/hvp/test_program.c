@@ -111,6 +111,11 @@ Test(program, all_plans_agree_float32, .init = ss_test_begin, .fini = ss_test_en
 {
     compare_plans("cpu", SS_FLOAT32, 1e-5);
 }
+Test(program, all_plans_agree_checked, .init = ss_test_begin, .fini = ss_test_end)
+{
+    compare_plans("cpu-check", SS_FLOAT64, 1e-13);
+}
+
 Test(program, hessian_is_gauss_newton_plus_residual, .init = ss_test_begin, .fini = ss_test_end)
 {
     for (fixture_kind kind = 0; kind < FIXTURE_KIND_COUNT; kind++) {
