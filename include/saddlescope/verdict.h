@@ -225,6 +225,8 @@ typedef struct ss_verdict_gauge {
     int64_t softmax_shift; /* tangents of each kind */
     int64_t rescaling;     /* positive rescaling through ReLU-type units */
     int64_t norm_gain;     /* gain-weight scaling behind norms */
+    int64_t
+        other; /* changes of basis between linear layers, shifts through linear layers and centered norms */
 } ss_verdict_gauge;
 
 /* VERDICT 3. "For the distribution they came from": a witness refined on half of the groups, judged on the

@@ -2,11 +2,13 @@
 #include "verdict/subject.h"
 
 #include "hvp/problem.h"
+#include "network/gauge.h"
 #include "saddlescope/dataset.h"
 
 typedef struct adapter {
     ss_context   *context;
     ss_objective *objective; /* borrowed */
+    ss_gauge     *gauge;     /* owned */
 } adapter;
 
 static ss_status adapter_loss(void *self, const ss_samples *samples, const ss_point *point,
@@ -46,6 +48,28 @@ static ss_status adapter_groups(void *self, int32_t groups, uint64_t seed, int64
                              start);
 }
 
+static ss_status adapter_gauge_multiply(void *self, const double *c, double *v)
+{
+    ss_gauge_multiply(((adapter *)self)->gauge, c, v);
+    return SS_OK;
+}
+
+static ss_status adapter_gauge_transpose(void *self, const double *v, double *c)
+{
+    ss_gauge_transpose(((adapter *)self)->gauge, v, c);
+    return SS_OK;
+}
+
+static ss_verdict_gauge count_gauge(const ss_gauge *gauge)
+{
+    ss_verdict_gauge g = { .rank = gauge->rank,
+                           .softmax_shift = ss_gauge_count(gauge, SS_GAUGE_SOFTMAX_SHIFT),
+                           .rescaling = ss_gauge_count(gauge, SS_GAUGE_RESCALING),
+                           .norm_gain = ss_gauge_count(gauge, SS_GAUGE_NORM_GAIN) };
+    g.other = g.rank - g.softmax_shift - g.rescaling - g.norm_gain;
+    return g;
+}
+
 static const ss_subject_class adapter_class = {
     .loss = adapter_loss,
     .gradient = adapter_gradient,
@@ -53,6 +77,8 @@ static const ss_subject_class adapter_class = {
     .kinks = adapter_kinks,
     .targets = adapter_targets,
     .groups = adapter_groups,
+    .gauge_multiply = adapter_gauge_multiply,
+    .gauge_transpose = adapter_gauge_transpose,
 };
 
 ss_status ss_subject_from_objective(ss_context *context, ss_objective *objective, ss_subject *subject)
@@ -62,7 +88,7 @@ ss_status ss_subject_from_objective(ss_context *context, ss_objective *objective
     ss_real   real = ss_objective_precision(objective);
     *subject = (ss_subject){ 0 };
     SS_TRY(SS_NEW(context, &self));
-    *self = (adapter){ context, objective };
+    *self = (adapter){ .context = context, .objective = objective };
     *subject = (ss_subject){
         .class = &adapter_class,
         .self = self,
@@ -72,12 +98,16 @@ ss_status ss_subject_from_objective(ss_context *context, ss_objective *objective
         .distinct = real != SS_FLOAT64,
     };
     SS_TRY(ss_objective_facts_get(objective, &subject->facts));
+    SS_TRY(ss_gauge_find(ss_objective_problem(objective)->graph, &self->gauge));
+    subject->gauge = count_gauge(self->gauge);
 fail:
     return status;
 }
 
 void ss_subject_release(ss_context *context, ss_subject *subject)
 {
-    ss_free(context, subject->self);
+    adapter *self = subject->self;
+    if (self != NULL) ss_gauge_destroy(self->gauge);
+    ss_free(context, self);
     *subject = (ss_subject){ 0 };
 }
