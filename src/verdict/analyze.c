@@ -106,7 +106,8 @@ static double allowance(const ss_analysis *a)
 {
     double share = fmax(SHARE_OF_USED * ss_analysis_used(a), SHARE_AT_LEAST);
     double flops = 12.0 * (double)a->verdict->n * (double)(a->verdict->samples > 0 ? a->verdict->samples : 1);
-    return fmax(share, fmin(FREE_FLOPS / flops, FREE_PRODUCTS));
+    share = fmax(share, fmin(FREE_FLOPS / flops, FREE_PRODUCTS));
+    return a->options->max_products > 0 ? fmin(share, ss_analysis_remaining(a)) : share;
 }
 
 static ss_status questions(ss_analysis *a)
@@ -124,7 +125,8 @@ static ss_status questions(ss_analysis *a)
     SS_TRY(ss_verdict_kinks_and_rounding(a));
     SS_TRY(ss_verdict_distribution_line(a));
     double until = ss_analysis_used(a) + allowance(a);
-    bool   probe = ss_verdict_flat_probe_wanted(a) && !ss_analysis_out_of_time(a);
+    if (a->options->max_products == 0) a->verdict->cost.budget = fmax(a->verdict->cost.budget, until);
+    bool probe = ss_verdict_flat_probe_wanted(a) && !ss_analysis_out_of_time(a);
     if (!ss_analysis_out_of_time(a)) {
         SS_TRY(ss_verdict_left_here(a, (until - ss_analysis_used(a)) * (probe ? 0.3 : 1.0)));
     }

@@ -95,6 +95,14 @@ static bool gradient_is_flat(const ss_verdict *v)
     return s->gradient_flat_ratio * v->operator_error.lambda_abs <= s->damping;
 }
 
+/* What the flat-space probe gained in its largest ball, as a share of L. */
+static double probe_share(const ss_verdict *v)
+{
+    double most = 0.0;
+    for (int i = 0; i < v->flat_probe.radii; i++) most = fmax(most, v->flat_probe.decrease[i]);
+    return most / fabs(v->stationarity.loss);
+}
+
 /* The sentence, by the largest share. */
 void ss_verdict_answer(ss_verdict *v)
 {
@@ -112,16 +120,17 @@ void ss_verdict_answer(ss_verdict *v)
     bool saddle = most > 0.0 && l->best == SS_DIRECTION_WITNESS;
     if (v->stationarity.at_lower_bound) {
         l->answer = SS_ANSWER_FLOOR;
+    } else if (v->label == SS_LABEL_MAXIMUM) {
+        l->answer = SS_ANSWER_MAXIMUM;
     } else if (v->label == SS_LABEL_SADDLE && !slope) {
         l->answer = SS_ANSWER_SADDLE;
+        if (v->evidence == SS_EVIDENCE_HIGHER_ORDER) l->share = probe_share(v);
     } else if ((slope || saddle) && most < l->noise) {
         l->answer = SS_ANSWER_NOISE;
     } else if (saddle) {
         l->answer = SS_ANSWER_SADDLE;
     } else if (slope) {
         l->answer = gradient_is_flat(v) ? SS_ANSWER_FLAT : SS_ANSWER_SLOPE;
-    } else if (v->label == SS_LABEL_MAXIMUM) {
-        l->answer = SS_ANSWER_MAXIMUM;
     } else if (v->label == SS_LABEL_MINIMUM) {
         l->answer = SS_ANSWER_MINIMUM;
     }
