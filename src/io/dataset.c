@@ -198,6 +198,7 @@ static ss_status create(ss_context *context, const char *path, const ss_dataset_
                         ss_dataset **dataset)
 {
     ss_status status = SS_OK;
+    SS_TRY(ss_dataset_check_options(context, options));
     SS_TRY(SS_NEW(context, dataset));
     (*dataset)->context = context;
     (*dataset)->scale = options->scale;

@@ -11,9 +11,8 @@
 /* ---- Checks -----------------------------------------------------------------------------------------------
  */
 
-static ss_status check_options(ss_dataset *dataset, const ss_dataset_options *options)
+ss_status ss_dataset_check_options(ss_context *context, const ss_dataset_options *options)
 {
-    ss_context *context = dataset->context;
     if (!isfinite(options->scale) || options->scale == 0.0 || !isfinite(options->shift))
         return ss_fail(context, SS_ERROR_USAGE,
                        "scale and shift of the inputs must be finite and the scale not 0, found %g and %g",
@@ -71,7 +70,6 @@ ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *option
     ss_status       status = SS_OK;
     const ss_array *x = &dataset->arrays[0], *y = &dataset->arrays[1];
     char            inputs[SS_QUOTE_TEXT], targets[SS_QUOTE_TEXT];
-    SS_TRY(check_options(dataset, options));
     SS_TRY(check_shape(dataset, 0));
     SS_TRY(check_shape(dataset, 1));
     if (x->shape[0] != y->shape[0])

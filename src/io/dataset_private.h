@@ -27,7 +27,10 @@ ss_status ss_dataset_from_archives(ss_context *context, const char *path, ss_arc
                                    ss_archive *targets, const ss_dataset_options *options,
                                    ss_dataset **dataset);
 
-/* Checks arrays and options (ss_dataset_open's list) and sets in_file and length. */
+/* Checks what the options say by themselves (SS_ERROR_USAGE): before anything else uses them. */
+ss_status ss_dataset_check_options(ss_context *context, const ss_dataset_options *options);
+
+/* Checks arrays against options (ss_dataset_open's list) and sets in_file and length. */
 ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *options);
 
 /* Writes the description. */
