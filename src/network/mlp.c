@@ -111,7 +111,7 @@ ss_status ss_sequential_from_mlp(ss_context *context, const char *specification,
     while (*rest != '\0' && n_activations < MOST_WIDTHS)
         SS_TRY(read_activation(context, specification, &rest, &activations[n_activations++]));
     int hidden = n_widths - 2;
-    if (n_activations > 1 && n_activations != hidden)
+    if (n_activations > 0 && n_activations != hidden && (n_activations > 1 || hidden == 0))
         SS_FAIL(context, SS_ERROR_INPUT,
                 "%.200s: %d activations for %d hidden layers; give one, or one for each", specification,
                 n_activations, hidden);

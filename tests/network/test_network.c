@@ -135,6 +135,7 @@ static const char *const refused_mlps[] = {
     "mlp:4-3-3-3-2:tanh:relu",
     "mlp:4-99999999999999999999-2",
     "mlp:4-3-2:tanh:",
+    "mlp:4-2:tanh",
     "mlp:4--2",
 };
 
