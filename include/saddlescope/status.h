@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* One row per status: enumerator, exit status of the command line, short English text. An output that cannot be
- * written counts as bad input: it is a file that was named wrongly or a disk that is full. */
+/* One row per status: enumerator, exit status of the command line, short English text. An output that cannot
+ * be written counts as bad input: it is a file that was named wrongly or a disk that is full. */
 /* clang-format off */
 #define SS_STATUS_TABLE(row) \
     row(SS_OK, 0, "success") \
