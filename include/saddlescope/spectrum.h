@@ -33,12 +33,12 @@ double ss_bounds_beta_cdf(double a, double b, double x);
 double ss_bounds_gamma(int64_t n, double eta);
 
 /* log of the reciprocal Christoffel number sum_{j=0..k} p_j(x)^2; the spectral measure of the start vector
- * has no mass larger than exp(-this) at x. Without p_k when the space is invariant. */
+ * has no mass larger than exp(-this) at x. Without p_k when beta[k-1] is 0. */
 double ss_bounds_log_christoffel(const ss_tridiagonal *t, double x);
 
 /* With probability >= 1 - eta over the start vector no eigenvalue lies below *lower: the root below theta_min
- * (and below T's lowest eigenvalue) of sum p_j^2 = 1 / gamma^2, theta_min where there is none or the space is
- * invariant. The operator's error E is NOT yet subtracted. k = 0 gives -infinity. */
+ * (and below T's lowest eigenvalue) of sum p_j^2 = 1 / gamma^2, theta_min where there is none or
+ * beta[k-1] is 0. The operator's error E is NOT yet subtracted. k = 0 gives -infinity. */
 ss_status ss_bounds_lower(ss_context *context, const ss_tridiagonal *t, double theta_min, int64_t n,
                           double eta, double *lower);
 /* The same for the highest eigenvalue: none lies above *upper. */

@@ -12,6 +12,13 @@
 #include <float.h>
 #include <math.h>
 
+/* The Krylov space is invariant to the last bit: T_k is all there is. A small last beta is no such thing:
+ * what couples that weakly still bounds what may hide behind it. */
+static bool exhausted(const ss_tridiagonal *t)
+{
+    return !(t->beta[t->k - 1] > 0.0);
+}
+
 /* Number of eigenvalues of sign * T_k below x: negative pivots of the LDL' factorisation (Sturm). */
 static int64_t count_below(const ss_tridiagonal *t, double sign, double x)
 {
@@ -58,7 +65,7 @@ double ss_bounds_extreme(const ss_tridiagonal *t, double sign)
  * within range by rescaling. */
 static double log_christoffel(const ss_tridiagonal *t, double sign, double x)
 {
-    int64_t terms = t->invariant ? t->k - 1 : t->k;
+    int64_t terms = exhausted(t) ? t->k - 1 : t->k;
     double  previous = 0.0, p = 1.0, sum = 1.0, scale = 0.0;
     for (int64_t j = 0; j < terms; j++) {
         double next = (x - sign * t->alpha[j]) * p - (j > 0 ? t->beta[j - 1] : 0.0) * previous;
@@ -86,7 +93,7 @@ double ss_bounds_root(const ss_tridiagonal *t, double sign, double theta, double
 {
     if (t->k < 1) return -INFINITY;
     double start = fmin(theta, ss_bounds_extreme(t, sign)), target = -2.0 * log(gamma);
-    if (t->invariant || log_christoffel(t, sign, start) >= target) return start;
+    if (exhausted(t) || log_christoffel(t, sign, start) >= target) return start;
 
     /* sum p_j^2 falls monotonically towards T's lowest eigenvalue: bracket, then bisect the distance */
     double low, high;
@@ -151,7 +158,7 @@ static double radau_entry(const ss_tridiagonal *t, double x)
 static ss_status radau_sums(ss_context *context, const ss_tridiagonal *t, double x, double last, double *a,
                             double *w, double *left, double *upto)
 {
-    int64_t m = t->invariant ? t->k : t->k + 1, node = -1;
+    int64_t m = exhausted(t) ? t->k : t->k + 1, node = -1;
     for (int64_t i = 0; i < m * m; i++) a[i] = 0.0;
     for (int64_t i = 0; i < m; i++) {
         a[i * m + i] = i < t->k ? t->alpha[i] : last;
@@ -160,7 +167,7 @@ static ss_status radau_sums(ss_context *context, const ss_tridiagonal *t, double
     ss_status status = ss_small_eigen(context, m, a, true, w);
     if (status != SS_OK) return status;
     /* The prescribed node is the computed one nearest to x; an invariant space has no such node. */
-    for (int64_t i = 0; i < m && !t->invariant; i++)
+    for (int64_t i = 0; i < m && !exhausted(t); i++)
         if (node < 0 || fabs(w[i] - x) < fabs(w[node] - x)) node = i;
     double before = 0.0, at = 0.0;
     for (int64_t i = 0; i < m; i++) {
@@ -191,12 +198,12 @@ ss_status ss_bounds_mass(ss_context *context, const ss_tridiagonal *t, double x,
      * along: there each bound is taken a little further out, which only weakens it. */
     double size = fmax(fmax(fabs(low), fabs(high)), fabs(x));
     double step = 1e-12 * size, left = x, right = x;
-    for (int i = 0; i < 60 && !t->invariant && fabs(radau_entry(t, left)) > 1e6 * size; i++) {
+    for (int i = 0; i < 60 && !exhausted(t) && fabs(radau_entry(t, left)) > 1e6 * size; i++) {
         left = x - step;
         step *= 2.0;
     }
     step = 1e-12 * size;
-    for (int i = 0; i < 60 && !t->invariant && fabs(radau_entry(t, right)) > 1e6 * size; i++) {
+    for (int i = 0; i < 60 && !exhausted(t) && fabs(radau_entry(t, right)) > 1e6 * size; i++) {
         right = x + step;
         step *= 2.0;
     }

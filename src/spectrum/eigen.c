@@ -52,8 +52,8 @@ ss_status ss_eigen_apply(ss_eigen_state *s, const void *x, void *y, double *norm
 
 double ss_eigen_breakdown_limit(const ss_eigen_state *s, double product_norm)
 {
-    double rounding = 4.0 * ss_real_unit_roundoff(s->op->real) * product_norm;
-    return 10.0 * fmax(rounding, fmin(s->r.noise, s->o.delta * product_norm));
+    double rounding = 40.0 * ss_real_unit_roundoff(s->op->real) * product_norm;
+    return fmax(rounding, 2.0 * fmin(s->r.noise, s->o.delta * product_norm));
 }
 
 /* ---- Set-up ---------------------------------------------------------------------------------------------

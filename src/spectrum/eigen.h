@@ -129,10 +129,9 @@ ss_status ss_recurrence_start(ss_eigen_state *s, void *x, double *norm);
 /* y := H x, *norm := ||y||; counts product and seconds; the first one sets the noise. Sets s->interrupted
  * instead of failing when the flag is up. SS_ERROR_NUMERIC names the first element that is not finite. */
 ss_status ss_eigen_apply(ss_eigen_state *s, const void *x, void *y, double *norm);
-/* A residual norm so small carries no direction: ten times the operator's noise, or the rounding of a product
- * of length ||Hv||. The noise of that product is at most delta ||Hv||, and at most what a random vector
- * showed.
- */
+/* A residual norm so small carries no direction: forty roundoffs of a product of length ||Hv||, or twice the
+ * operator's noise. The noise of that product is at most delta ||Hv||, and at most what a random vector
+ * showed: in a bulk far smaller than lambda_abs the recurrence goes on, which the bound gains by. */
 double ss_eigen_breakdown_limit(const ss_eigen_state *s, double product_norm);
 
 /* ---- checkpoint.c ---- */

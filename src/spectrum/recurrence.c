@@ -52,7 +52,7 @@ ss_status ss_recurrence_step(ss_eigen_state *s)
     SS_TRY(ss_vector_dot(s->op, w, w, &beta));
     beta = sqrt(beta);
     bool broken = beta <= ss_eigen_breakdown_limit(s, product_norm);
-    SS_TRY(ss_sequence_push(s, alpha, broken ? 0.0 : beta));
+    SS_TRY(ss_sequence_push(s, alpha, beta));
     if (broken) {
         s->i.closed = 1;
         if (s->i.invariant == 0) s->i.invariant = j + 1;

@@ -51,7 +51,7 @@ ss_status ss_restarted_step(ss_eigen_state *s)
     s->r.beta = broken ? 0.0 : beta;
 
     if (s->i.phase == SS_PHASE_FIRST && !s->i.closed) {
-        SS_TRY(ss_sequence_push(s, alpha, s->r.beta));
+        SS_TRY(ss_sequence_push(s, alpha, beta));
         s->i.first_cycle = s->i.sequence;
         if (broken) s->i.closed = 1;
     }
