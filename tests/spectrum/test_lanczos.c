@@ -490,3 +490,38 @@ Test(lanczos, same_seed_same_bits, .init = ss_test_begin, .fini = ss_test_end)
     for (int i = 0; i < 3; i++) ss_eigen_result_destroy(r[i]);
     known_close(&k);
 }
+
+Test(lanczos, critical_points_of_deep_linear_networks, .init = ss_test_begin, .fini = ss_test_end)
+{
+    /* Few distinct positive values, most of the space flat, perhaps one value -1e-4 lambda_max; judged at a
+     * resolution of 1e-5 in both real types. A saddle is never certified to be none, a minimum nearly always
+     * is. */
+    const int64_t lengths[3] = { 901, 300, 799 }, seeds = ss_test_environment("SS_TEST_FULL") ? 100 : 8;
+    int64_t       found[2] = { 0 }, certified[2] = { 0 }, most[2] = { 0 };
+    for (int64_t run = 0; run < 4 * seeds; run++) {
+        ss_real          real = run % 2 == 0 ? SS_FLOAT64 : SS_FLOAT32;
+        bool             saddle = run / 2 % 2 == 0;
+        known            k;
+        ss_eigen_options o;
+        known_open_padded(&k, "cpu", real, 3, lengths);
+        for (int64_t i = 0; i < 60; i++) k.d[i * 31] = pow(0.9, (double)(i % 12)) * (1.0 + (double)(run % 7));
+        if (saddle) k.d[1000] = -1e-4 * k.d[0];
+        ss_eigen_options_init(&o);
+        o.resolution = 1e-5;
+        o.seed = (uint64_t)run;
+        ss_eigen_result *r = solve(&k, &o);
+        cr_assert(!(saddle && r->certified_low), "run %lld: theta_min %g", (long long)run, r->theta_min);
+        cr_assert(saddle || r->theta_min >= -r->tau, "run %lld: theta_min %g", (long long)run, r->theta_min);
+        found[real] += saddle && r->theta_min < -r->tau;
+        certified[real] += r->certified_low;
+        most[real] = ss_max64(most[real], r->products);
+        ss_eigen_result_destroy(r);
+        known_close(&k);
+    }
+    for (int real = 0; real < 2; real++) {
+        printf("%s: %lld saddles found, %lld minima certified of %lld each, at most %lld products\n",
+               ss_real_name((ss_real)real), (long long)found[real], (long long)certified[real],
+               (long long)seeds, (long long)most[real]);
+        cr_assert(10 * found[real] >= 9 * seeds && 10 * certified[real] >= 9 * seeds);
+    }
+}
