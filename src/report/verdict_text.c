@@ -8,6 +8,8 @@
 typedef char number[SS_NUMBER_TEXT];
 typedef char uncertain[2 * SS_NUMBER_TEXT];
 
+#define WITNESS_SHOWN 8 /* parameters up to which the witness is printed */
+
 #define N(buffer, value, digits) ss_number_text((value), (digits), (buffer))
 #define P(buffer, share)         ss_percent_text((share), (buffer))
 #define C(buffer, count)         ss_count_text((count), (buffer))
@@ -209,6 +211,18 @@ static void operator_line(ss_text *text, const ss_verdict *v)
     ss_line_end(&line);
 }
 
+/* The witness itself, where it is short enough to be read. */
+static void witness_vector(ss_text *text, const ss_verdict_witness *w)
+{
+    ss_line line;
+    number  a;
+    if (!w->proved || w->vector == NULL || w->n > WITNESS_SHOWN) return;
+    ss_line_begin(&line, text, "");
+    ss_line_add(&line, "witness, a unit vector in the order of the parameters' names:");
+    for (int64_t i = 0; i < w->n; i++) ss_line_add(&line, "%s", N(a, w->vector[i], 4));
+    ss_line_end(&line);
+}
+
 static void curvature(ss_text *text, const ss_verdict *v)
 {
     const ss_verdict_curvature *c = &v->curvature;
@@ -222,6 +236,7 @@ static void curvature(ss_text *text, const ss_verdict *v)
     ss_line_add(&line, "and lambda_max %s%s", ss_uncertain_text(c->lambda_max, c->lambda_max_error, high),
                 c->lambda_max_converged ? "" : " (not converged)");
     ss_line_end(&line);
+    witness_vector(text, &v->witness);
     counts(text, v);
     operator_line(text, v);
 }
