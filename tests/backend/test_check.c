@@ -55,7 +55,10 @@ Test(check, host_dereference_crashes, .init = ss_test_begin, .fini = ss_test_end
         memory[0] = 1;
         cr_assert(false, "device memory was written to by the host");
     }
-    if (sigsetjmp(crash, 1) == 0) cr_assert(false, "device memory was read by the host: %g", memory[1]);
+    if (sigsetjmp(crash, 1) == 0) {
+        double read = memory[1];
+        cr_assert(false, "device memory was read by the host: %g", read);
+    }
     d.b->class->release(d.b, (void *)(uintptr_t)memory);
     device_close(&d);
 }
