@@ -360,23 +360,25 @@ typedef struct ss_analyze_options {
     double     confidence;   /* 1 - eta in (0, 1); 0.99 */
     int64_t    max_products; /* 0 = 300, plus the n columns of the dense path; given: the dense path is
                                 taken only when n fits into it */
-    double             time_limit;        /* seconds; 0 = none */
-    int64_t            dense_limit;       /* largest n of the dense path; 4096 */
-    double             tau;               /* absolute curvature; 0 = measured, 3 E */
-    double             critical;          /* X of is_critical; 1e-3 */
-    double             critical_gradient; /* ||g|| <= X instead; 0 = off */
-    double             expect_loss; /* NaN = none; SS_ERROR_INPUT before the first product if L differs */
-    double             expect_tolerance; /* relative; 1e-4 */
-    uint64_t           seed;             /* start vectors, noise probe, flat-space probe */
-    uint64_t           sample_seed;      /* groups of samples */
-    int                basis;            /* m; 0 = by memory, 32 */
-    int64_t            memory;           /* bytes for the Lanczos basis; 0 = from what is free */
-    int64_t            confirm_samples;  /* samples of the confirming operator; 0 = all, or what fits */
-    bool               three_vectors;    /* force the three-vector mode */
-    const char        *checkpoint;       /* file of --checkpoint, NULL = none */
-    double             checkpoint_every; /* seconds between savings of the basis; 600 */
-    bool               resume;           /* continue from the checkpoint if it is there */
-    ss_verdict_monitor monitor;          /* may be NULL */
+    double      time_limit;  /* seconds; 0 = none */
+    int64_t     dense_limit; /* largest n of the dense path; 4096 */
+    double      tau;         /* absolute curvature; 0 = measured, 3 E */
+    double      critical;    /* X of is_critical; 1e-3 */
+    double      critical_gradient; /* ||g|| <= X instead; 0 = off */
+    double      expect_loss;       /* NaN = none; SS_ERROR_INPUT before the first product if L differs */
+    double      expect_tolerance;  /* relative; 1e-4 */
+    uint64_t    seed;              /* start vectors, noise probe, flat-space probe */
+    uint64_t    sample_seed;       /* groups of samples */
+    int         basis;             /* m; 0 = by memory, 32 */
+    int64_t     memory;            /* bytes for the Lanczos basis; 0 = from what is free */
+    int64_t     confirm_samples;   /* samples of the confirming operator; 0 = all, or what fits */
+    bool        three_vectors;     /* force the three-vector mode */
+    const char *checkpoint;        /* file of --checkpoint, NULL = none */
+    double      checkpoint_every;  /* seconds between savings of the basis; 600 */
+    bool        resume;            /* continue from the checkpoint if it is there */
+    const char *configuration;     /* caller's own text (files, libraries, threads, plan), stored in the
+                                      checkpoint and compared on resume; NULL = "" */
+    ss_verdict_monitor monitor;    /* may be NULL */
     void              *monitor_user;
 } ss_analyze_options;
 

@@ -5,23 +5,16 @@
 
 #include <string.h>
 
-/* What the monitor needs to replace the partial result. */
+/* What the monitor needs to replace the partial result after every product. */
 typedef struct partial {
     ss_workload *workload;
-    ss_status    status;  /* first failure to write */
-    double       written; /* s, when it was written last */
+    ss_status    status; /* first failure to write */
 } partial;
-
-/* Small networks make thousands of products a second; the file follows at most twenty times a second. */
-#define SECONDS_BETWEEN_RESULTS 0.05
 
 static void write_partial(void *user, const ss_verdict *verdict)
 {
     partial *p = user;
-    double   now = ss_seconds();
-    if (p->status != SS_OK || now - p->written < SECONDS_BETWEEN_RESULTS) return;
-    p->status = ss_workload_json(p->workload, false, ss_verdict_fields, verdict);
-    p->written = now;
+    if (p->status == SS_OK) p->status = ss_workload_json(p->workload, false, ss_verdict_fields, verdict);
 }
 
 static void options_from(const ss_settings *s, const ss_workload *w, ss_analyze_options *o)
@@ -42,6 +35,7 @@ static void options_from(const ss_settings *s, const ss_workload *w, ss_analyze_
     o->checkpoint = ss_text_of(s, CHECKPOINT);
     if (ss_given(s, CHECKPOINT_EVERY)) o->checkpoint_every = ss_real_of(s, CHECKPOINT_EVERY);
     o->resume = ss_given(s, RESUME);
+    o->configuration = w->configuration;
 }
 
 /* --save-vectors: the witness, with what it proves beside it. */

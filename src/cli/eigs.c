@@ -24,7 +24,7 @@ static ss_status look(void *user, ss_eigen_result *state, ss_eigen_action *actio
     return SS_OK;
 }
 
-static void options_from(const ss_settings *s, watch *w, ss_eigen_options *o)
+static void options_from(const ss_settings *s, const char *configuration, watch *w, ss_eigen_options *o)
 {
     ss_eigen_options_pairs(o, ss_integer_of(s, LOW), ss_integer_of(s, HIGH));
     if (ss_given(s, BELOW)) o->below = -ss_real_of(s, BELOW);
@@ -35,6 +35,7 @@ static void options_from(const ss_settings *s, watch *w, ss_eigen_options *o)
     o->checkpoint = ss_text_of(s, CHECKPOINT);
     if (ss_given(s, CHECKPOINT_EVERY)) o->checkpoint_every = ss_real_of(s, CHECKPOINT_EVERY);
     o->resume = ss_given(s, RESUME);
+    o->configuration = configuration;
     o->monitor = look;
     o->monitor_user = w;
     if (ss_given(s, TIME_LIMIT)) w->end = ss_seconds() + ss_real_of(s, TIME_LIMIT);
@@ -152,7 +153,7 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     SS_TRY(check_options(context, settings));
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(ss_workload_operator(&workload, &op));
-    options_from(settings, &monitor, &options);
+    options_from(settings, workload.configuration, &monitor, &options);
     if (options.low + options.high > op.layout->n)
         SS_FAIL(context, SS_ERROR_USAGE, "--low and --high ask for %lld eigenvalues, there are %lld",
                 (long long)(options.low + options.high), (long long)op.layout->n);

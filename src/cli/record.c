@@ -114,6 +114,22 @@ fail:
     return status;
 }
 
+/* A checkpoint is only good for a run whose products have the same digits. */
+static ss_status describe_configuration(ss_workload *w)
+{
+    const ss_run  *r = &w->run;
+    const ss_plan *p = &r->working;
+    return ss_format(w->context, &w->configuration,
+                     "%s; %s; %s; %s; samples %lld, seed %lld; operator %s; device %s: %s; %s; threads %d; "
+                     "micro-batch %lld of %lld, kept %lld %lld %lld %lld, lanes %d",
+                     r->version, r->network_description, r->data_description, r->objective,
+                     (long long)r->facts.samples, (long long)ss_integer_of(w->settings, SAMPLE_SEED),
+                     ss_product_name(ss_workload_product(w)), r->device, r->device_description, r->precision,
+                     r->threads, (long long)p->micro_batch, (long long)p->n_micro_batches,
+                     (long long)p->cached[1], (long long)p->cached[2], (long long)p->cached[3],
+                     (long long)p->cached[4], p->lanes);
+}
+
 static int64_t count_trainable(const ss_network *network)
 {
     int64_t count = 0;
@@ -153,6 +169,7 @@ ss_status ss_workload_record(ss_workload *w)
     run->precision = ss_real_name(w->options.precision);
     run->threads = ss_context_threads(w->context);
     run->memory = w->options.memory;
+    SS_TRY(describe_configuration(w));
 fail:
     return status;
 }
@@ -166,6 +183,7 @@ void ss_workload_record_time(ss_workload *w)
 void ss_workload_record_release(ss_workload *w)
 {
     for (int64_t i = 0; i < w->run.n_files; i++) ss_free(w->context, (void *)(uintptr_t)w->run.files[i].path);
+    ss_free(w->context, w->configuration);
     ss_free(w->context, w->run.files);
     ss_free(w->context, w->run.libraries);
     ss_free(w->context, w->run.options);

@@ -38,7 +38,7 @@ typedef struct ss_workload {
     char               *folder;     /* with a trailing slash; NULL when the network is no folder */
     char               *data_path;
     char               *started;
-    char               *libraries;
+    char               *configuration; /* what the digits of a result depend on, for checkpoints */
     ss_network         *network;
     ss_dataset         *dataset;
     ss_objective       *objective;

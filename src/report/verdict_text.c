@@ -407,8 +407,10 @@ static void label(ss_text *text, const ss_verdict *v)
         ss_line_add(&line, "with %s flat direction%s, at most %s explained by structure and gauge",
                     C(a, v->flat_directions), v->flat_directions == 1 ? "" : "s",
                     C(b, ss_max64(v->flat_explained, 0)));
-    if (v->label == SS_LABEL_INCONCLUSIVE) undecided(&line, v);
-    if (!v->complete) ss_line_add(&line, "(partial: the run was stopped)");
+    if (!v->complete)
+        ss_line_add(&line, "(partial: the run was stopped)");
+    else if (v->label == SS_LABEL_INCONCLUSIVE)
+        undecided(&line, v);
     ss_line_end(&line);
 }
 

@@ -54,6 +54,7 @@ typedef struct ss_analysis {
     double                    probe_quotient;     /* r' C r */
     double                    probe_norm;         /* ||C r|| */
     double                    probe_noise;        /* ||(W - C) r|| */
+    int64_t                   searched;           /* products of the Lanczos search accounted for so far */
     ss_vectors                live;   /* 0 where H is structurally zero, 1 elsewhere; W's real type */
     bool                      masked; /* there are zeros in it */
     ss_dense_result          *dense;  /* one of these two ... */

@@ -96,7 +96,8 @@ void ss_priced_account(ss_analysis *a, ss_priced *priced)
     ss_verdict_cost *cost = &a->verdict->cost;
     int64_t          made = priced->op.products - priced->counted;
     if (made <= 0) return;
-    cost->products += (double)made * priced->fraction;
+    /* One by one: the sum has the same digits whether they are reported singly or together. */
+    for (int64_t i = 0; i < made; i++) cost->products += priced->fraction;
     cost->seconds_products += priced->op.seconds - priced->timed;
     if (priced->role == SS_CONFIRMING && a->subject->distinct) {
         cost->confirming += made;

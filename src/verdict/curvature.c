@@ -128,6 +128,15 @@ static void copy_state(ss_analysis *a, const ss_eigen_result *state)
     c->products = state->products;
 }
 
+/* What the search has cost: its products, those of a resumed run included and those repeated for it not, so
+ * that a resumed run spends what an uninterrupted one does. */
+static void account_search(ss_analysis *a, const ss_eigen_result *state)
+{
+    a->working.counted = a->working.op.products - (state->products - a->searched);
+    a->searched = state->products;
+    ss_priced_account(a, &a->working);
+}
+
 static ss_status lanczos_monitor(void *user, ss_eigen_result *state, ss_eigen_action *action)
 {
     ss_analysis          *a = user;
@@ -135,7 +144,7 @@ static ss_status lanczos_monitor(void *user, ss_eigen_result *state, ss_eigen_ac
     char                  remark[96];
     copy_state(a, state);
     ss_verdict_set_error(a);
-    ss_priced_account(a, &a->working);
+    account_search(a, state);
     snprintf(remark, sizeof remark, "lambda %.4g .. %.4g, bound %.3g", state->theta_min, state->theta_max,
              state->lower);
     ss_progress(a->context, "Lanczos", (double)state->products,
@@ -176,6 +185,7 @@ static void lanczos_options(ss_analysis *a, ss_eigen_options *options)
     options->checkpoint = a->options->checkpoint;
     options->checkpoint_every = a->options->checkpoint_every;
     options->resume = a->options->resume;
+    options->configuration = a->options->configuration;
 }
 
 static ss_status keep_ritz_values(ss_analysis *a)
@@ -200,8 +210,8 @@ static ss_status lanczos_search(ss_analysis *a, ss_priced *w)
     ss_eigen_options options;
     lanczos_options(a, &options);
     searched = ss_eigen_solve(&w->op, &options, &a->eigen);
-    ss_priced_account(a, w);
     if (a->eigen == NULL) return searched;
+    account_search(a, a->eigen);
     copy_state(a, a->eigen);
     if (a->eigen->reason == SS_EIGEN_BUDGET) a->verdict->cost.out_of_products = true;
     SS_TRY(keep_ritz_values(a));
