@@ -1,6 +1,8 @@
 # Shared by scripts/test, scripts/demo and scripts/fuzz; sourced, not run. Sets ROOT and JOBS.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 JOBS=$(nproc)
+# What one build directory or clone has compiled serves the others.
+export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 
 # install_packages GROUP...: installs what is missing of the groups in scripts/packages; the only place that calls
 # a package manager, and only for a caller that was given --install.
