@@ -215,7 +215,7 @@ Test(check, allocations_fail, .init = ss_test_begin, .fini = ss_test_end)
         cr_assert(ss_context_memory_now(ss_test_context) == before);
         ss_context_clear_message(ss_test_context);
     } while (status != SS_OK && nth < 100);
-    cr_assert(nth == 4, "%lld", (long long)nth); /* overlap map, two copies */
+    cr_assert(nth == 3, "%lld", (long long)nth); /* two copies */
     tensor_free(&d, &x);
     tensor_free(&d, &y);
     device_close(&d);

@@ -93,7 +93,7 @@ static const char *load_blas(void **library)
  *     AVX-512 or AVX2 (any vendor)           oneDNN            BLAS
  *     other x86, other architectures         BLAS              BLAS
  *
- * On AVX2 both reach the same rate within a few per cent; oneDNN shares its threads with the rest of this
+ * On AVX2 neither is the faster one throughout; oneDNN shares its threads with the rest of this
  * program (OpenMP), whereas a BLAS with threads of its own has them compete for the cores at every change. */
 static bool choose_sgemm(const ss_processor *p, const dnnl_version *version)
 {
