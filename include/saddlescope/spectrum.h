@@ -73,7 +73,7 @@ ss_status ss_bounds_counts(ss_context *context, const ss_tridiagonal *t, int64_t
 typedef enum ss_eigen_method {
     SS_EIGEN_AUTO,         /* basis; three vectors when fewer than 16 basis vectors fit into the memory */
     SS_EIGEN_BASIS,        /* thick-restart Lanczos on the explicit Rayleigh matrix */
-    SS_EIGEN_THREE_VECTORS /* plain recurrence: eigenvalues are estimates from T, vectors by replay */
+    SS_EIGEN_THREE_VECTORS /* plain recurrence: estimates from T, one pair per end, vectors by replay */
 } ss_eigen_method;
 
 typedef enum ss_eigen_reason {
@@ -128,7 +128,8 @@ typedef struct ss_eigen_options {
     /* From where */
     uint64_t    seed;
     const void *start; /* padded vector in the backend's memory, any length > 0, or NULL = random. With a
-                          given start there is no certificate: bounds are infinite */
+                          given start there is no certificate: bounds are infinite. In three-vector mode it
+                          must stay as it is for as long as the result is used */
     const void *live;  /* NULL, or 0/1 vector in the backend's memory: structural zeros of H are 0 there; the
                           random start is restricted to the ones */
     int64_t n_live;    /* number of ones in `live`; ignored without it. Bounds and counts refer to n_live */

@@ -110,6 +110,12 @@ static ss_status choose_basis(ss_eigen_state *s)
             SS_FAIL(s->context, SS_ERROR_REFUSED,
                     "a search needs memory for 3 vectors of %" PRId64 " bytes, %" PRId64 " bytes are granted",
                     bytes, memory);
+        if (s->o.low > 1 || s->o.high > 1)
+            SS_FAIL(
+                s->context, fit < SS_EIGEN_SMALLEST_BASIS ? SS_ERROR_REFUSED : SS_ERROR_USAGE,
+                "three-vector mode finds one pair per end (further ones repeat the first): ask for one, or "
+                "allow %" PRId64 " bytes for a basis",
+                ss_eigen_memory(s->op, ss_max64(SS_EIGEN_SMALLEST_BASIS, least)));
         s->m = 0;
         return SS_OK;
     }

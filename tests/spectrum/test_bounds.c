@@ -237,6 +237,40 @@ Test(bounds, counts_contain_the_truth, .init = ss_test_begin, .fini = ss_test_en
     known_close(&k);
 }
 
+typedef struct count_case {
+    int64_t  k, n;            /* alpha_j = 0.8 cos j, beta_j = 0.4 + 0.5 / (j + 2), j < k */
+    double   tau, delta, eta; /* arguments */
+    ss_count negative, zero, positive;
+} count_case;
+
+/* From NumPy and SciPy (dense Gauss-Radau matrices, scipy.stats.beta, every rank tried). */
+static const count_case count_cases[] = {
+    { 20, 1000, 0.3, 1e-6, 0.05, { 35, 120 }, { 86, 185 }, { 759, 829 } },
+    { 60, 5000, 0.1, 1e-4, 0.01, { 469, 628 }, { 16, 57 }, { 4336, 4500 } },
+    { 40, 300, 0.5, 0.0, 0.1, { 3, 14 }, { 114, 153 }, { 140, 179 } },
+};
+
+Test(bounds, counts_of_an_independent_script, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (size_t i = 0; i < sizeof count_cases / sizeof count_cases[0]; i++) {
+        const count_case *c = &count_cases[i];
+        double            alpha[60], beta[60];
+        ss_counts         counts;
+        for (int64_t j = 0; j < c->k; j++) {
+            alpha[j] = 0.8 * cos((double)j);
+            beta[j] = 0.4 + 0.5 / (double)(j + 2);
+        }
+        ss_tridiagonal t = { .k = c->k, .alpha = alpha, .beta = beta };
+        ss_test_require(ss_bounds_counts(ss_test_context, &t, c->n, c->tau, c->delta, c->eta, &counts));
+        const ss_count *found[3] = { &counts.negative, &counts.zero, &counts.positive };
+        const ss_count *expected[3] = { &c->negative, &c->zero, &c->positive };
+        for (int e = 0; e < 3; e++)
+            cr_assert(found[e]->low == expected[e]->low && found[e]->high == expected[e]->high,
+                      "case %zu, count %d: [%lld, %lld], not [%lld, %lld]", i, e, (long long)found[e]->low,
+                      (long long)found[e]->high, (long long)expected[e]->low, (long long)expected[e]->high);
+    }
+}
+
 Test(bounds, usage, .init = ss_test_begin, .fini = ss_test_end)
 {
     const double   one[1] = { 1.0 };

@@ -286,6 +286,8 @@ Test(failures, options_that_contradict, .init = begin_in_memory, .fini = ss_test
     REFUSE((o.start = k.x, o.certify_low = false), SS_ERROR_USAGE, "length");
     REFUSE((o.live = k.x, o.n_live = 501), SS_ERROR_USAGE, "n_live");
     REFUSE((o.method = SS_EIGEN_THREE_VECTORS, o.basis = 5), SS_ERROR_USAGE, "three-vector");
+    REFUSE((o.method = SS_EIGEN_THREE_VECTORS, o.low = 2), SS_ERROR_USAGE, "one pair per end");
+    REFUSE((o.memory = 12 * 4000, o.high = 2), SS_ERROR_REFUSED, "allow 80000 bytes");
     REFUSE((o.low = 20, o.basis = 20), SS_ERROR_USAGE, "at least 25");
     REFUSE((o.memory = 1000000, o.basis = 400), SS_ERROR_REFUSED, "allow more memory");
     REFUSE(o.memory = 5000, SS_ERROR_REFUSED, "3 vectors");
