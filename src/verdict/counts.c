@@ -100,7 +100,8 @@ ss_status ss_verdict_counts_finish(ss_analysis *a)
     ss_verdict_counts *c = &a->verdict->counts;
     int64_t            explained;
     c->n = a->verdict->n;
-    c->gauge = a->subject->gauge.rank;
+    c->gauge =
+        ss_min64(a->subject->gauge.rank, c->n); /* more tangents than dimensions depend on each other */
     a->verdict->gauge = a->subject->gauge;
     SS_TRY(intervals(a, c));
     SS_TRY(at_least(a, &c->negative_at_least));
