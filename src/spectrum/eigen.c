@@ -338,6 +338,14 @@ static ss_status call_monitor(ss_eigen_state *s)
     return status;
 }
 
+/* After a resume the monitor judges the state that it saw last once more: a search that it had stopped stays
+ * stopped, after the same number of products. */
+static ss_status repeat_monitor(ss_eigen_state *s)
+{
+    publish(s);
+    return call_monitor(s);
+}
+
 /* Scalars after every product, vectors when they are due or the search ends before its goal. */
 static ss_status save(ss_eigen_state *s)
 {
@@ -355,6 +363,7 @@ static ss_status run(ss_eigen_state *s)
         SS_TRY(ss_checkpoint_read(s, &replay));
     else if (s->o.checkpoint != NULL)
         SS_TRY(ss_checkpoint_remove(s));
+    if (s->i.products > 0 && s->i.products >= replay) SS_TRY(repeat_monitor(s));
     while (decide(s) == SS_EIGEN_RUNNING) {
         int64_t restarts = s->i.restarts;
         SS_TRY(prepare(s));
@@ -364,7 +373,9 @@ static ss_status run(ss_eigen_state *s)
         SS_TRY(step(s));
         if (replaying) {
             s->result->replayed++;
-            if (s->i.products == replay) SS_TRY(ss_checkpoint_compare(s));
+            if (s->i.products < replay) continue;
+            SS_TRY(ss_checkpoint_compare(s));
+            SS_TRY(repeat_monitor(s));
             continue;
         }
         SS_TRY(call_monitor(s));

@@ -59,7 +59,7 @@ typedef struct ss_analysis {
     bool                      masked; /* there are zeros in it */
     ss_dense_result          *dense;  /* one of these two ... */
     ss_eigen_result          *eigen;
-    ss_vectors                extremes; /* lowest and highest Ritz vector, columns 0 and 1, float64 */
+    ss_vectors                extremes;        /* lowest and highest Ritz vector, columns 0 and 1, float64 */
     bool                      have_extremes;
     ss_vectors                newton; /* damped Newton step p, float64 */
     bool                      have_newton;

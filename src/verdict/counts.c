@@ -17,11 +17,12 @@ static ss_status at_least(ss_analysis *a, int64_t *count)
     ss_vectors       x = { 0 }, y = { 0 };
     double          *g = NULL, *values = NULL, quotient = 0.0;
     while (below < ss_analysis_ritz_count(a) && ss_analysis_ritz_value(a, below) < -tau) below++;
+    bool estimates = a->verdict->curvature.estimates;
     *count = below;
-    if (!a->subject->distinct || below == 0) return SS_OK;
+    if ((!a->subject->distinct && !estimates) || below == 0) return SS_OK;
     k = ss_min64(below, (int64_t)fmin(RAYLEIGH_PRODUCTS, 0.25 * ss_analysis_remaining(a)));
     *count = a->verdict->witness.proved ? 1 : 0;
-    if (k < 2 || a->verdict->curvature.estimates) return SS_OK;
+    if (k < 2 || estimates || a->verdict->operator_error.subset) return SS_OK;
     SS_TRY(ss_vectors_create(b, layout, k, &x));
     SS_TRY(ss_vectors_create(b, layout, 1, &y));
     SS_TRY(SS_NEW_ARRAY(a->context, k * k, &g));

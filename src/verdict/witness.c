@@ -34,6 +34,27 @@ fail:
     return status;
 }
 
+/* C runs on a subset only: the quotient is W's, on all samples, and its error is the difference between the
+ * two on that subset. */
+static ss_status quotient_of_all(ss_analysis *a)
+{
+    ss_status           status = SS_OK;
+    ss_verdict_witness *w = &a->verdict->witness;
+    ss_priced          *all = NULL;
+    ss_vectors          v = { 0 }, hv = { 0 };
+    SS_TRY(ss_analysis_working(a, &all));
+    SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &v));
+    SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &hv));
+    SS_TRY(ss_vectors_copy(&a->witness, 0, &v, 0));
+    SS_TRY(ss_priced_apply(a, all, v.data, hv.data));
+    SS_TRY(ss_vectors_dot(&v, &hv, &w->quotient));
+    w->error = fmax(w->error, w->difference);
+fail:
+    ss_vectors_release(&v);
+    ss_vectors_release(&hv);
+    return status;
+}
+
 /* Float64 quotient and its error e64. */
 static ss_status judge(ss_analysis *a, int64_t index)
 {
@@ -54,6 +75,7 @@ static ss_status judge(ss_analysis *a, int64_t index)
     SS_TRY(ss_verdict_operator_difference(a, &a->witness, 0, &product, &w->difference));
     w->error = 64.0 * SS_UNIT_ROUNDOFF64 * lambda;
     if (a->subject->backend->real == SS_FLOAT32) w->error = fmax(w->error, 0x1p-29 * w->difference);
+    if (a->verdict->operator_error.subset) SS_TRY(quotient_of_all(a));
     SS_TRY(ss_vectors_dot(&a->gradient, &a->witness, &w->slope));
     w->proved = w->quotient < -tau && w->quotient < -10.0 * w->error;
     w->crossover = w->quotient != 0.0 ? 2.0 * fabs(w->slope) / fabs(w->quotient) : (double)INFINITY;
@@ -167,7 +189,7 @@ ss_status ss_verdict_witness_search(ss_analysis *a)
     if (below == 0) return SS_OK;
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->witness));
     for (; judged < below && judged < CANDIDATES && !w->proved; judged++) {
-        if (judged > 0 && ss_analysis_remaining(a) < 2.0) break;
+        if (judged > 0 && (ss_analysis_remaining(a) < 2.0 || a->verdict->curvature.estimates)) break;
         SS_TRY(judge(a, judged));
         open = open || (!w->proved && w->quotient < -tau);
         if (judged == 0) first = *w;

@@ -2,6 +2,8 @@
  * analyze but without a network. */
 #include "verdict/analytic.h"
 
+#include <stdio.h>
+
 static void expect(const ss_verdict *v, ss_label label, ss_evidence evidence, int order)
 {
     cr_expect_eq(v->label, label, "label %s (%s), expected %s", ss_label_name(v->label),
@@ -408,4 +410,115 @@ Test(analytic, deterministic, .init = ss_test_begin, .fini = ss_test_end)
     cr_expect_eq(memcmp(&v.left.row, &w.left.row, sizeof v.left.row), 0);
     ss_verdict_destroy(&v);
     ss_verdict_destroy(&w);
+}
+
+/* Three vectors: eigenvalues are estimates, the witness is replayed and stands by its float64 quotient. */
+Test(analytic, three_vectors, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (int negative = 0; negative <= 7; negative += 7) {
+        analytic           f;
+        ss_verdict         v;
+        ss_analyze_options o;
+        spectrum(negative, 0.2, 0, 0.0);
+        ss_analyze_options_init(&o);
+        o.dense_limit = 0;
+        o.three_vectors = true;
+        analytic_begin(&f, &quadratic, N, NULL);
+        f.parameters = spectrum_of;
+        analytic_run(&f, &o, &v);
+        cr_expect_eq(v.curvature.method, SS_METHOD_THREE_VECTORS);
+        cr_expect(v.curvature.estimates);
+        expect(&v, negative > 0 ? SS_LABEL_SADDLE : SS_LABEL_MINIMUM, SS_EVIDENCE_SECOND_ORDER, 2);
+        cr_expect_eq(v.counts.negative_at_least, negative > 0 ? 1 : 0);
+        ss_verdict_destroy(&v);
+        analytic_end(&f);
+    }
+}
+
+/* Killed at any product, resumed from the checkpoint: the same digits, the same account. */
+typedef struct stopper {
+    volatile int flag;
+    int64_t      after; /* products of W */
+} stopper;
+
+static void stop_monitor(void *user, const ss_verdict *partial)
+{
+    stopper *s = user;
+    if (s->after > 0 && partial->cost.hessian >= s->after) s->flag = 1;
+}
+
+Test(analytic, resumed_is_uninterrupted, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (int negative = 0; negative <= 5; negative += 5) {
+        analytic           f;
+        ss_verdict         whole, v;
+        ss_analyze_options o;
+        stopper            stop = { 0 };
+        spectrum(negative, 0.1, 0, 0.0);
+        ss_analyze_options_init(&o);
+        o.dense_limit = 0;
+        o.resolution = 1e-4;
+        o.checkpoint = ss_test_path("checkpoint");
+        o.monitor = stop_monitor;
+        o.monitor_user = &stop;
+        analytic_begin(&f, &quadratic, N, NULL);
+        f.parameters = spectrum_of;
+        analytic_run(&f, &o, &whole);
+        for (int64_t after = 3; after < whole.cost.hessian; after += 9) {
+            remove(o.checkpoint);
+            o.resume = false;
+            stop = (stopper){ .after = after };
+            ss_context_set_interrupt(ss_test_context, &stop.flag);
+            cr_assert_eq(ss_analyze_subject(ss_test_context, &f.subject, &o, &v), SS_ERROR_INTERRUPTED);
+            cr_expect(!v.complete);
+            ss_verdict_destroy(&v);
+            stop = (stopper){ 0 };
+            o.resume = true;
+            analytic_run(&f, &o, &v);
+            cr_expect_eq(v.label, whole.label);
+            cr_expect_eq(v.curvature.lambda_min, whole.curvature.lambda_min, "after %lld", (long long)after);
+            cr_expect_eq(v.curvature.lower_bound, whole.curvature.lower_bound);
+            cr_expect_eq(v.curvature.products, whole.curvature.products, "after %lld: %lld, %lld",
+                         (long long)after, (long long)v.curvature.products,
+                         (long long)whole.curvature.products);
+            cr_expect_eq(v.cost.products, whole.cost.products, "after %lld: %g, %g", (long long)after,
+                         v.cost.products, whole.cost.products);
+            cr_expect_eq(memcmp(v.left.row, whole.left.row, sizeof v.left.row), 0);
+            ss_verdict_destroy(&v);
+        }
+        ss_verdict_destroy(&whole);
+        analytic_end(&f);
+    }
+}
+
+/* Every allocation fails once: a clean error, nothing left behind (ss_test_end looks). */
+Test(analytic, failing_allocations, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (int k = 0; k < 2; k++) {
+        analytic           f;
+        ss_verdict         v;
+        ss_analyze_options o;
+        ss_status          status = SS_ERROR_MEMORY;
+        ss_analyze_options_init(&o);
+        o.dense_limit = dense_limits[k];
+        spectrum(4, 0.1, 2, 1e-6);
+        analytic_begin(&f, &quadratic, N, NULL);
+        f.parameters = spectrum_of;
+        f.noise = 1e-6;
+        f.samples = 16;
+        f.subject.distinct = true;
+        f.subject.facts.samples = f.subject.facts.targets = 16;
+        f.subject.facts.zero_output_loss = 1.0;
+        for (int64_t nth = 1; status != SS_OK; nth++) {
+            cr_assert_lt(nth, 5000);
+            ss_context_fail_allocation(ss_test_context, nth);
+            status = ss_analyze_subject(ss_test_context, &f.subject, &o, &v);
+            cr_expect(status == SS_OK || status == SS_ERROR_MEMORY, "allocation %lld: %s", (long long)nth,
+                      ss_status_text(status));
+            ss_verdict_destroy(&v);
+            ss_context_clear_message(ss_test_context);
+        }
+        ss_context_fail_allocation(ss_test_context, 0);
+        analytic_end(&f);
+    }
 }
