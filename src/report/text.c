@@ -1,6 +1,7 @@
 /* Text buffer and numbers as people read them. */
 #include "report/text.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,10 +46,25 @@ static int columns(const char *bytes, size_t length)
     return count;
 }
 
+/* Bytes up to where a line may break: not before "%" or "+-", not behind "+-", not inside 12 345. */
+static size_t unbroken(const char *words)
+{
+    size_t length = strcspn(words, " ");
+    while (words[length] == ' ') {
+        const char *next = words + length + 1;
+        bool        behind = length >= 2 && strncmp(words + length - 2, "+-", 2) == 0;
+        bool        digits =
+            length >= 1 && isdigit((unsigned char)words[length - 1]) && isdigit((unsigned char)*next);
+        if (!behind && !digits && *next != '%' && strncmp(next, "+-", 2) != 0) break;
+        length += 1 + strcspn(next, " ");
+    }
+    return length;
+}
+
 void ss_text_words(ss_text *text, const char *words, int indent, int width, int *column)
 {
     for (const char *p = words; *p != '\0';) {
-        size_t length = strcspn(p, " ");
+        size_t length = unbroken(p);
         int    wide = columns(p, length);
         bool   glued = p == words && strchr(";:,.)", *p) != NULL; /* goes on where the last words ended */
         if (!glued && *column > indent && *column + 1 + wide > width) {

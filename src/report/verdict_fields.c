@@ -163,6 +163,7 @@ static const ss_field gauge_fields[] = {
     FIELD(COUNT, softmax_shift, "tangents of each kind"),
     FIELD(COUNT, rescaling, "positive rescaling through ReLU-type units"),
     FIELD(COUNT, norm_gain, "gain-weight scaling behind norms"),
+    FIELD(COUNT, other, "changes of basis between linear layers, shifts through linear layers and centered norms"),
     END
 };
 #undef STRUCT
@@ -244,6 +245,9 @@ static const ss_field flat_probe_fields[] = {
     REALS(SS_PROBE_RADII, threshold, "max(100 roundings, 10 min(||g|| r, d))"),
     REALS(SS_PROBE_RADII - 1, exponent, "between neighbouring balls; null where D <= 0"),
     FIELD(REAL, cost, "in products"),
+    FIELD(BOOL, ascent_ran, "the mirrored probe was carried out: for a maximum, or after descent of even order alone"),
+    FIELD(BOOL, ascent_found, "it found ascent like r^p"),
+    FIELD(INT, ascent_order, "that p; 0 = none"),
     FIELD(BOOL, reduced, "the budget reduced combinations, radii or steps"),
     END
 };

@@ -156,7 +156,7 @@ static void interval_add(ss_line *line, ss_interval interval, const char *what)
 static void counts(ss_text *text, const ss_verdict *v)
 {
     const ss_verdict_counts *c = &v->counts;
-    number                   a, b, d;
+    number                   a, b, d, e;
     ss_line                  line;
     if (c->negative.low < 0 && c->negative_at_least < 0) return;
     ss_line_begin(&line, text, "");
@@ -182,9 +182,12 @@ static void counts(ss_text *text, const ss_verdict *v)
     ss_line_end(&line);
     if (c->gauge <= 0) return;
     ss_line_begin(&line, text, "");
-    ss_line_add(&line,
-                "gauge: softmax shift %s, positive rescaling %s, gain-weight scaling %s; others not checked",
-                C(a, v->gauge.softmax_shift), C(b, v->gauge.rescaling), C(d, v->gauge.norm_gain));
+    ss_line_add(
+        &line,
+        "gauge: softmax shift %s, positive rescaling %s, gain-weight scaling %s, between linear layers %s; "
+        "others not checked",
+        C(a, v->gauge.softmax_shift), C(b, v->gauge.rescaling), C(d, v->gauge.norm_gain),
+        C(e, ss_max64(v->gauge.other, 0)));
     ss_line_end(&line);
 }
 
@@ -308,6 +311,10 @@ static void probe(ss_text *text, const ss_verdict *v)
                       2 * p->combinations * p->radii, p->radii, C(a, p->flat_vectors),
                       N(b, p->radii > 0 ? p->radius[p->radii - 1] : NAN, 2),
                       p->reduced ? " (reduced by the budget)" : "");
+    if (p->ascent_found)
+        ss_line_write(text, "", "mirrored, the loss rises like r^%d", p->ascent_order);
+    else if (p->ascent_ran)
+        ss_line_write(text, "", "mirrored, no ascent was found");
 }
 
 static void cost(ss_text *text, const ss_verdict *v)

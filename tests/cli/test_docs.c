@@ -36,6 +36,41 @@ Test(docs, are_up_to_date, .init = ss_test_begin, .fini = ss_test_end)
     same_as_file(SS_SOURCE_DIRECTORY "/completions/saddlescope.fish");
 }
 
+/* ---- Every member of the verdict is documented (and with that, in the JSON)
+ * ------------------------------------- */
+
+Test(docs, no_member_of_the_verdict_is_forgotten, .init = ss_test_begin, .fini = ss_test_end)
+{
+    size_t bytes = 0;
+    char  *header = ss_test_read_file(SS_SOURCE_DIRECTORY "/include/saddlescope/verdict.h", &bytes);
+    char  *schema = ss_test_read_file(SS_SOURCE_DIRECTORY "/docs/json.md", &bytes);
+    int    members = 0;
+    /* A member is the word before the first of ; and [ on a line inside the structs of the result. */
+    char *end = strstr(header, "/* ---- Asking ---- */"),
+         *line = strstr(header, "typedef struct ss_interval");
+    cr_assert(line != NULL && end != NULL);
+    *end = '\0';
+    for (line = strtok(line, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char  *comment = strstr(line, "/*"), name[80], wanted[88];
+        size_t stop = strcspn(line, "[;");
+        if (comment != NULL && comment < line + stop) continue;
+        if (line[0] != ' ' || strspn(line, " ") > 8 || line[stop] == '\0' || strchr(line, '=') == line)
+            continue;
+        size_t start = stop;
+        while (start > 0 && strchr(" *", line[start - 1]) == NULL) start--;
+        snprintf(name, sizeof name, "%.*s", (int)(stop - start), line + start);
+        if (strcmp(name, "context") == 0 || strcmp(name, "vector") == 0 || strcmp(name, "high") == 0)
+            continue;
+        snprintf(wanted, sizeof wanted, "`%s`", name);
+        cr_expect(strstr(schema, wanted) != NULL, "%s is not in the tables of src/report/verdict_fields.c",
+                  name);
+        members++;
+    }
+    cr_expect(members > 120, "only %d members were found", members);
+    ss_free(ss_test_context, schema);
+    ss_free(ss_test_context, header);
+}
+
 /* ---- The schema against real results --------------------------------------------------------------------
  */
 
