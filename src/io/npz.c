@@ -288,8 +288,7 @@ static ss_status read_array(const zip *z, const entry *e)
     if (crc != e->crc)
         SS_TRY(ss_archive_fail(z->archive, "%sCRC: %08x is declared, the data have %08x", e->where, e->crc,
                                crc));
-    strcpy(name, e->name);
-    name[strlen(name) - strlen(".npy")] = '\0';
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(e->name) - strlen(".npy")), e->name);
     SS_TRY(ss_npy_read_member(z->archive, e->where, name, data, e->size));
 fail:
     return status;

@@ -5,6 +5,7 @@
 #include "io/archive_private.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,9 +101,7 @@ static ss_status read_tensor(ss_archive *archive, const char *key, const json_t 
     SS_TRY(read_dtype(archive, name, json_object_get(entry, "dtype"), &array.type));
     SS_TRY(read_shape(archive, name, json_object_get(entry, "shape"), &array));
     SS_TRY(read_offsets(archive, name, json_object_get(entry, "data_offsets"), size, place));
-    strcpy(where, "tensor ");
-    strcat(where, name);
-    strcat(where, ": ");
+    snprintf(where, sizeof where, "tensor %s: ", name);
     SS_TRY(ss_archive_extent(archive, where, array.rank, array.shape, ss_type_size(array.type), &bytes));
     if (bytes != place->end - place->begin)
         SS_TRY(ss_archive_fail(archive,
