@@ -170,13 +170,13 @@ void ss_dense_result_destroy(ss_dense_result *result)
 
 int64_t ss_dense_memory(const ss_operator *op, const ss_dense_options *options)
 {
-    /* Host matrix, device matrix, the divide-and-conquer eigensolver's 2 n^2, and a second host matrix when
-     * both matrix and vectors are kept; beside them the blocks of unit vectors and products. */
+    /* Host matrix, device matrix, and the divide-and-conquer eigensolver's 2 n^2 (given back before a second
+     * host matrix is taken for the vectors) or 66 n; beside them the blocks of unit vectors and products. */
     int64_t n = op->layout->n, square = 0, bytes = 0, block = 0;
-    int64_t copies = 2 + (options->vectors ? 2 : 0) + (options->vectors && options->matrix ? 1 : 0);
+    int64_t copies = options->vectors ? 4 : 2;
     if (!ss_mul64(n, n, &square) || !ss_mul64(square, copies * (int64_t)sizeof(double), &bytes) ||
         !ss_mul64(op->layout->padded, 3 * (int64_t)ss_real_size(op->real) * ss_max64(1, op->lanes), &block) ||
-        !ss_add64(bytes, block, &bytes))
+        !ss_add64(bytes, block, &bytes) || !ss_add64(bytes, 80 * n * (int64_t)sizeof(double), &bytes))
         return INT64_MAX;
     return bytes;
 }

@@ -70,12 +70,12 @@ static void same(const ss_eigen_result *a, const ss_eigen_result *b, int64_t pro
         cr_assert(a->ritz[i].value == b->ritz[i].value && a->ritz[i].residual == b->ritz[i].residual);
 }
 
-static void stop_and_resume(const scene *s, const ss_eigen_result *through, int64_t product, stop how)
+static void stop_and_resume(const scene *s, const ss_eigen_result *through, const char *path, int64_t product,
+                            stop how)
 {
     known            k;
     ss_eigen_options o;
     ss_eigen_result *r = NULL;
-    const char      *path = ss_test_path("checkpoint");
     open_scene(&k, s, &o, path);
     if (how == INTERRUPT) {
         k.interrupt = product;
@@ -104,6 +104,7 @@ static void stop_and_resume(const scene *s, const ss_eigen_result *through, int6
 
 Test(checkpoint, resumed_is_uninterrupted, .init = begin_in_memory, .fini = ss_test_end)
 {
+    const char *path = ss_test_path("checkpoint");
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
         known            k;
         ss_eigen_options o;
@@ -113,10 +114,12 @@ Test(checkpoint, resumed_is_uninterrupted, .init = begin_in_memory, .fini = ss_t
         printf("scene %zu: %lld products, %lld restarts, sequence %lld of which %lld orthogonalised\n", i,
                (long long)through->products, (long long)through->restarts, (long long)through->first.k,
                (long long)through->first_cycle);
-        int64_t step = ss_test_environment("SS_TEST_FULL") ? 1 : ss_max64(1, through->products / 4 - 1);
+        int64_t step = ss_test_environment("SS_TEST_ALL") ? 1 : ss_max64(1, through->products / 4 - 1);
         for (int64_t product = 1; product < through->products; product += step)
-            stop_and_resume(&scenes[i], through, product, (product + (int64_t)i) % 2 == 0 ? INTERRUPT : KILL);
-        stop_and_resume(&scenes[i], through, ss_min64(scenes[i].basis + 1, 17), KILL); /* after a restart */
+            stop_and_resume(&scenes[i], through, path, product,
+                            (product + (int64_t)i) % 2 == 0 ? INTERRUPT : KILL);
+        stop_and_resume(&scenes[i], through, path, ss_min64(scenes[i].basis + 1, 17),
+                        KILL); /* after a restart */
         ss_eigen_result_destroy(through);
         known_close(&k);
     }
@@ -207,12 +210,12 @@ Test(checkpoint, damaged_files, .init = begin_in_memory, .fini = ss_test_end)
  */
 Test(failures, every_allocation, .init = begin_in_memory, .fini = ss_test_end)
 {
+    const char *path = ss_test_path("checkpoint");
     for (int scene_number = 2; scene_number < 5; scene_number += 2) {
         known            k;
         ss_eigen_options o;
         ss_eigen_result *r = NULL;
-        const char      *path = ss_test_path("checkpoint");
-        int64_t          failed = 0, step = ss_test_environment("SS_TEST_FULL") ? 1 : 7;
+        int64_t          failed = 0, step = ss_test_environment("SS_TEST_ALL") ? 1 : 7;
         open_scene(&k, &scenes[scene_number], &o, NULL);
         o.max_products = 14;
         o.true_residuals = true;

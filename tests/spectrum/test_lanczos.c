@@ -496,7 +496,7 @@ Test(lanczos, critical_points_of_deep_linear_networks, .init = ss_test_begin, .f
     /* Few distinct positive values, most of the space flat, perhaps one value -1e-4 lambda_max; judged at a
      * resolution of 1e-5 in both real types. A saddle is never certified to be none, a minimum nearly always
      * is. */
-    const int64_t lengths[3] = { 901, 300, 799 }, seeds = ss_test_environment("SS_TEST_FULL") ? 100 : 8;
+    const int64_t lengths[3] = { 901, 300, 799 }, seeds = ss_test_environment("SS_TEST_ALL") ? 100 : 8;
     int64_t       found[2] = { 0 }, certified[2] = { 0 }, most[2] = { 0 };
     for (int64_t run = 0; run < 4 * seeds; run++) {
         ss_real          real = run % 2 == 0 ? SS_FLOAT64 : SS_FLOAT32;
