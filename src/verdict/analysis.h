@@ -59,7 +59,7 @@ typedef struct ss_analysis {
     bool                      masked; /* there are zeros in it */
     ss_dense_result          *dense;  /* one of these two ... */
     ss_eigen_result          *eigen;
-    ss_vectors                extremes;        /* lowest and highest Ritz vector, columns 0 and 1, float64 */
+    ss_vectors                extremes; /* lowest and highest Ritz vector, columns 0 and 1, float64 */
     bool                      have_extremes;
     ss_vectors                newton; /* damped Newton step p, float64 */
     bool                      have_newton;
@@ -157,6 +157,8 @@ ss_status ss_gauge_project(ss_analysis *a, double *v, double *removed);
 double ss_student_quantile(double probability, double degrees);
 
 /* ---- lbfgs.c ---- */
+#define SS_LBFGS_MEMORY  8
+#define SS_LBFGS_COLUMNS (6 + 2 * SS_LBFGS_MEMORY) /* float64 vectors that it takes */
 /* Minimises sign * L in the ball of `radius` around theta, from the offset `x` (float64 column, at most that
  * long), in at most `steps` steps; *value = sign * L at the best point found. */
 ss_status ss_lbfgs_in_ball(ss_analysis *a, double sign, double radius, int steps, double allowance,

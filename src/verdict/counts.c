@@ -69,7 +69,8 @@ static ss_status intervals(ss_analysis *a, ss_verdict_counts *c)
         c->positive = (ss_interval){ inertia.positive, inertia.positive };
     } else if (a->eigen != NULL && a->eigen->first.k > 0) {
         ss_counts counts;
-        SS_TRY(ss_eigen_counts(a->eigen, tau, a->eta, &counts));
+        SS_TRY(ss_bounds_counts(a->context, &a->eigen->first, a->eigen->n_live, tau,
+                                a->verdict->operator_error.delta, a->eta, &counts));
         c->confidence = 1.0 - a->eta;
         c->quadrature_width = counts.w;
         c->negative = (ss_interval){ counts.negative.low, counts.negative.high };

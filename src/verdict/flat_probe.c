@@ -32,9 +32,9 @@ bool ss_verdict_flat_probe_wanted(const ss_analysis *a)
 
 typedef struct probe {
     ss_analysis *a;
-    ss_vectors   basis; /* flat Ritz vectors, then the others; dense: all that fit */
+    ss_vectors   basis; /* flat Ritz vectors, then the others where all of them fit */
     int64_t      flat, other;
-    ss_vectors   pool; /* [combinations] unit vectors */
+    ss_vectors   x;    /* one combination */
     ss_vectors   best; /* offset of the best start of this ball */
 } probe;
 
@@ -43,71 +43,76 @@ static bool is_flat(const ss_analysis *a, int64_t i)
     return fabs(ss_analysis_ritz_value(a, i)) <= a->verdict->curvature.resolution;
 }
 
-/* Flat vectors first. Where there are more than fit, evenly chosen ones (their combinations are random). */
+/* Columns that a quarter of the free memory holds, beside those of L-BFGS. */
+static int64_t affordable_columns(const ss_analysis *a)
+{
+    ss_backend *b = a->subject->backend64;
+    int64_t     one = a->subject->layout->padded * (int64_t)sizeof(double);
+    int64_t     fit = b->class->memory_available(b) / 4 / one - SS_LBFGS_COLUMNS - 2;
+    return fit < 0 ? 0 : ss_min64(fit, 2 * COLUMNS);
+}
+
+/* Flat vectors first, then the others where all of them fit. Where there are more flat ones than fit, evenly
+ * chosen ones (their combinations are random). */
 static ss_status collect(probe *p)
 {
     ss_status status = SS_OK;
-    int64_t   count = ss_analysis_ritz_count(p->a), flat = 0, taken = 0;
+    int64_t   count = ss_analysis_ritz_count(p->a), flat = 0, taken = 0, columns = affordable_columns(p->a);
     for (int64_t i = 0; i < count; i++) flat += is_flat(p->a, i);
     p->a->verdict->flat_probe.flat_vectors = flat;
-    int64_t columns = ss_min64(flat, COLUMNS) + ss_min64(count - flat, COLUMNS);
-    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, columns, &p->basis));
-    for (int64_t i = 0, seen = 0; i < count; i++) {
+    p->flat = ss_min64(ss_min64(flat, COLUMNS), columns);
+    p->other = count - flat <= ss_min64(columns - p->flat, COLUMNS) ? count - flat : 0;
+    if (p->flat + p->other == 0) return SS_OK;
+    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, p->flat + p->other, &p->basis));
+    for (int64_t i = 0, seen = 0; i < count && p->flat > 0; i++) {
         if (!is_flat(p->a, i)) continue;
-        if (flat <= COLUMNS || seen * COLUMNS / flat != (seen + 1) * COLUMNS / flat) {
+        if (flat <= p->flat || seen * p->flat / flat != (seen + 1) * p->flat / flat) {
             SS_TRY(ss_analysis_ritz_vector(p->a, i, ss_vectors_column(&p->basis, taken++)));
         }
         seen++;
     }
-    p->flat = taken;
-    for (int64_t i = 0; i < count; i++) {
-        if (is_flat(p->a, i) || count - flat > COLUMNS) continue;
+    for (int64_t i = 0; i < count && p->other > 0; i++) {
+        if (is_flat(p->a, i)) continue;
         SS_TRY(ss_analysis_ritz_vector(p->a, i, ss_vectors_column(&p->basis, taken++)));
     }
-    p->other = taken - p->flat;
-    p->basis.count = columns;
 fail:
     return status;
 }
 
-/* Column j of the pool: a random combination of flat vectors (even j), or a random vector without its
- * components along the others (odd j; possible when all others are at hand). */
-static ss_status combine(probe *p, int j, bool all_others)
+/* All Ritz vectors that are not flat are at hand: their complement is the flat space as far as it is known.
+ */
+static bool all_others(const probe *p)
+{
+    return p->a->dense == NULL &&
+           p->other == ss_analysis_ritz_count(p->a) - p->a->verdict->flat_probe.flat_vectors;
+}
+
+/* x := unit combination number j: a random combination of flat vectors (even j), or a random vector without
+ * its components along the others (odd j; possible when all others are at hand). */
+static ss_status combine(probe *p, int j)
 {
     ss_status   status = SS_OK;
-    ss_backend *b = p->basis.backend;
+    ss_backend *b = p->x.backend;
     uint64_t    seed = p->a->options->seed;
     double      h[COLUMNS], norm = 0.0;
-    ss_vectors  x = { b, ss_vectors_column(&p->pool, j), p->pool.padded, 1 };
-    if (p->flat > 0 && (j % 2 == 0 || !all_others)) {
+    int64_t     padded = p->x.padded;
+    if (p->flat > 0 && (j % 2 == 0 || !all_others(p))) {
         for (int64_t i = 0; i < p->flat; i++) {
             h[i] = ss_random_normal(seed, SS_STREAM_PROBE, (uint64_t)(j * COLUMNS + i));
         }
-        SS_TRY(b->class->block_axpy(b, NULL, x.padded, p->flat, p->basis.data, x.padded, h, 0.0, x.data));
+        SS_TRY(b->class->block_axpy(b, NULL, padded, p->flat, p->basis.data, padded, h, 0.0, p->x.data));
     } else {
-        SS_TRY(ss_vectors_random_unit(&x, p->a->subject->layout, seed,
+        SS_TRY(ss_vectors_random_unit(&p->x, p->a->subject->layout, seed,
                                       SS_STREAM_PROBE | (uint64_t)(j + 1) << 32));
         for (int pass = 0; pass < 2 && p->other > 0; pass++) {
             const void *others = ss_vectors_column(&p->basis, p->flat);
-            SS_TRY(b->class->block_dot(b, NULL, x.padded, p->other, others, x.padded, x.data, h));
+            SS_TRY(b->class->block_dot(b, NULL, padded, p->other, others, padded, p->x.data, h));
             for (int64_t i = 0; i < p->other; i++) h[i] = -h[i];
-            SS_TRY(b->class->block_axpy(b, NULL, x.padded, p->other, others, x.padded, h, 1.0, x.data));
+            SS_TRY(b->class->block_axpy(b, NULL, padded, p->other, others, padded, h, 1.0, p->x.data));
         }
     }
-    SS_TRY(ss_vectors_norm(&x, &norm));
-    if (norm > 0.0) SS_TRY(ss_vectors_scale(1.0 / norm, &x));
-fail:
-    return status;
-}
-
-static ss_status fill_pool(probe *p, int combinations)
-{
-    ss_status status = SS_OK;
-    int64_t   flat = p->a->verdict->flat_probe.flat_vectors;
-    bool      all_others = p->other == ss_analysis_ritz_count(p->a) - flat;
-    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, combinations, &p->pool));
-    SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, 1, &p->best));
-    for (int j = 0; j < combinations; j++) SS_TRY(combine(p, j, all_others && p->a->dense == NULL));
+    SS_TRY(ss_vectors_norm(&p->x, &norm));
+    if (norm > 0.0) SS_TRY(ss_vectors_scale(1.0 / norm, &p->x));
 fail:
     return status;
 }
@@ -121,15 +126,15 @@ static ss_status one_ball(probe *p, double sign, double radius, int combinations
     double loss = sign * a->verdict->stationarity.loss, best = (double)INFINITY, found = 0.0, round = 0.0;
     *rounding = a->verdict->stationarity.loss_rounding;
     for (int j = 0; j < combinations; j++) {
-        ss_vectors x = { p->pool.backend, ss_vectors_column(&p->pool, j), p->pool.padded, 1 };
+        SS_TRY(combine(p, j));
         for (int side = -1; side <= 1; side += 2) {
             ss_loss_value value = { 0 };
-            ss_point      point = { side * radius, x.data };
+            ss_point      point = { side * radius, p->x.data };
             SS_TRY(ss_analysis_loss(a, &point, &value));
             *rounding = fmax(*rounding, value.rounding);
             if (!(sign * value.loss < best)) continue;
             best = sign * value.loss;
-            SS_TRY(ss_vectors_add(side * radius, &x, 0.0, &p->best));
+            SS_TRY(ss_vectors_add(side * radius, &p->x, 0.0, &p->best));
         }
     }
     if (steps > 0) {
@@ -219,9 +224,10 @@ ss_status ss_verdict_flat_probe_run(ss_analysis *a, double allowance)
     bool                   positive = v->curvature.lambda_max > v->operator_error.tau;
     bool                   mirror_only = v->curvature.statement == SS_CURVATURE_NO_POSITIVE;
     SS_TRY(collect(&p));
-    if (p.flat == 0 && (a->dense != NULL || p.other < ss_analysis_ritz_count(a))) goto fail;
+    if (p.flat == 0 && !(all_others(&p) && affordable_columns(a) > 0)) goto fail; /* nothing to probe */
     plan(f, positive || mirror_only ? allowance : 0.5 * allowance);
-    SS_TRY(fill_pool(&p, f->combinations));
+    SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &p.x));
+    SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &p.best));
     double share = positive || mirror_only ? allowance : 0.5 * allowance;
     if (!mirror_only) {
         SS_TRY(all_balls(&p, 1.0, before + share, f->decrease, f->threshold, f->exponent));
@@ -235,7 +241,7 @@ ss_status ss_verdict_flat_probe_run(ss_analysis *a, double allowance)
 fail:
     f->cost = ss_analysis_used(a) - before;
     ss_vectors_release(&p.basis);
-    ss_vectors_release(&p.pool);
+    ss_vectors_release(&p.x);
     ss_vectors_release(&p.best);
     ss_analysis_report(a);
     return status;

@@ -6,17 +6,17 @@
 
 #include <math.h>
 
-#define MEMORY     8
-#define ARMIJO     1e-4
-#define BACKTRACKS 20
+#define SS_LBFGS_MEMORY 8
+#define ARMIJO          1e-4
+#define BACKTRACKS      20
 
 typedef struct ball {
     ss_analysis *a;
     double       sign, radius, until;
-    ss_vectors   y, trial, offset; /* variables; offset from theta in units of the radius */
-    ss_vectors   g, g_trial, p;    /* gradients by y, search direction */
-    ss_vectors   s, z;             /* MEMORY columns: steps and changes of the gradient */
-    double       rho[MEMORY];      /* 1 / s'z */
+    ss_vectors   y, trial, offset;     /* variables; offset from theta in units of the radius */
+    ss_vectors   g, g_trial, p;        /* gradients by y, search direction */
+    ss_vectors   s, z;                 /* SS_LBFGS_MEMORY columns: steps and changes of the gradient */
+    double       rho[SS_LBFGS_MEMORY]; /* 1 / s'z */
     int          stored, next;
     double       rounding; /* largest met */
 } ball;
@@ -52,23 +52,23 @@ static ss_vectors column(const ss_vectors *x, int j)
 static ss_status direction(ball *b)
 {
     ss_status status = SS_OK;
-    double    alpha[MEMORY], along = 0.0, square = 0.0;
+    double    alpha[SS_LBFGS_MEMORY], along = 0.0, square = 0.0;
     SS_TRY(ss_vectors_add(-1.0, &b->g, 0.0, &b->p));
     for (int k = 0; k < b->stored; k++) {
-        int        j = (b->next - 1 - k + 2 * MEMORY) % MEMORY;
+        int        j = (b->next - 1 - k + 2 * SS_LBFGS_MEMORY) % SS_LBFGS_MEMORY;
         ss_vectors s = column(&b->s, j), z = column(&b->z, j);
         SS_TRY(ss_vectors_dot(&s, &b->p, &along));
         alpha[j] = b->rho[j] * along;
         SS_TRY(ss_vectors_add(-alpha[j], &z, 1.0, &b->p));
     }
     if (b->stored > 0) {
-        int        j = (b->next - 1 + MEMORY) % MEMORY;
+        int        j = (b->next - 1 + SS_LBFGS_MEMORY) % SS_LBFGS_MEMORY;
         ss_vectors z = column(&b->z, j);
         SS_TRY(ss_vectors_dot(&z, &z, &square));
         SS_TRY(ss_vectors_scale(1.0 / (b->rho[j] * square), &b->p));
     }
     for (int k = b->stored - 1; k >= 0; k--) {
-        int        j = (b->next - 1 - k + 2 * MEMORY) % MEMORY;
+        int        j = (b->next - 1 - k + 2 * SS_LBFGS_MEMORY) % SS_LBFGS_MEMORY;
         ss_vectors s = column(&b->s, j), z = column(&b->z, j);
         SS_TRY(ss_vectors_dot(&z, &b->p, &along));
         SS_TRY(ss_vectors_add(alpha[j] - b->rho[j] * along, &s, 1.0, &b->p));
@@ -92,8 +92,8 @@ static ss_status remember(ball *b)
     SS_TRY(ss_vectors_dot(&z, &z, &zz));
     if (!(curve > 1e-10 * sqrt(ss * zz))) return SS_OK;
     b->rho[b->next] = 1.0 / curve;
-    b->next = (b->next + 1) % MEMORY;
-    if (b->stored < MEMORY) b->stored++;
+    b->next = (b->next + 1) % SS_LBFGS_MEMORY;
+    if (b->stored < SS_LBFGS_MEMORY) b->stored++;
 fail:
     return status;
 }
@@ -141,8 +141,8 @@ static ss_status make(ball *b)
     for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
         SS_TRY(ss_vectors_create(b->a->subject->backend64, b->a->subject->layout, 1, each[i]));
     }
-    SS_TRY(ss_vectors_create(b->a->subject->backend64, b->a->subject->layout, MEMORY, &b->s));
-    SS_TRY(ss_vectors_create(b->a->subject->backend64, b->a->subject->layout, MEMORY, &b->z));
+    SS_TRY(ss_vectors_create(b->a->subject->backend64, b->a->subject->layout, SS_LBFGS_MEMORY, &b->s));
+    SS_TRY(ss_vectors_create(b->a->subject->backend64, b->a->subject->layout, SS_LBFGS_MEMORY, &b->z));
 fail:
     return status;
 }

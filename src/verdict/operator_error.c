@@ -164,6 +164,7 @@ ss_status ss_verdict_noise_probe(ss_analysis *a)
         if (a->probe_norm > 0.0) e->delta_random = a->probe_noise / a->probe_norm;
     }
     if (!e->subset) SS_TRY(structural_zeros(a, &a->probe_product));
+    ss_vectors_release(&a->probe_product);
     ss_verdict_set_error(a);
     ss_analysis_report(a);
 fail:

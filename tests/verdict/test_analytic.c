@@ -522,3 +522,45 @@ Test(analytic, failing_allocations, .init = ss_test_begin, .fini = ss_test_end)
         analytic_end(&f);
     }
 }
+
+/* C on a subset of the samples: measured there, and the output says so. */
+Test(analytic, confirmed_on_a_subset, .init = ss_test_begin, .fini = ss_test_end)
+{
+    analytic           f;
+    ss_verdict         v;
+    ss_analyze_options o;
+    spectrum(5, 0.2, 0, 0.0);
+    ss_analyze_options_init(&o);
+    o.dense_limit = 0;
+    o.confirm_samples = 16;
+    analytic_begin(&f, &quadratic, N, NULL);
+    f.parameters = spectrum_of;
+    f.noise = 1e-5;
+    f.samples = 64;
+    analytic_run(&f, &o, &v);
+    expect(&v, SS_LABEL_SADDLE, SS_EVIDENCE_SECOND_ORDER, 2);
+    cr_expect(v.operator_error.subset);
+    cr_expect_eq(v.operator_error.samples, 16);
+    cr_expect_geq(v.witness.error, v.witness.difference);
+    ss_verdict_destroy(&v);
+    analytic_end(&f);
+}
+
+/* Another operator than the Hessian has curvature but no verdict. */
+Test(analytic, another_operator, .init = ss_test_begin, .fini = ss_test_end)
+{
+    analytic           f;
+    ss_verdict         v;
+    ss_analyze_options o;
+    spectrum(0, 0.0, 0, 0.0);
+    ss_analyze_options_init(&o);
+    o.product = SS_PRODUCT_GAUSS_NEWTON;
+    analytic_begin(&f, &quadratic, N, NULL);
+    f.parameters = spectrum_of;
+    analytic_run(&f, &o, &v);
+    expect(&v, SS_LABEL_INCONCLUSIVE, SS_EVIDENCE_NONE, 0);
+    cr_expect_eq(v.reason, SS_REASON_OPERATOR);
+    cr_expect_eq(v.curvature.statement, SS_CURVATURE_NO_NEGATIVE);
+    ss_verdict_destroy(&v);
+    analytic_end(&f);
+}
