@@ -3,13 +3,14 @@
 #ifndef SS_TESTS_BACKEND_DEVICE_H
 #define SS_TESTS_BACKEND_DEVICE_H
 
-#include "backend/backend.h"
+#include "backend/cpu/cpu.h"
 #include "base/philox.h"
 #include "support/support.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Between and around the elements of a matrix; no computation of the suites gives it. */
@@ -33,19 +34,29 @@ typedef struct tensor {
 } tensor;
 
 #define DEVICE_EACH(d)                                                                                       \
-    for (int case_ = 0; case_ < device_cases(); case_++)                                                     \
+    for (int case_ = 0, cases_ = device_cases(); case_ < cases_; case_++)                                    \
         for (device d = device_open(case_); d.b; device_close(&d))
 
-static inline int device_cases(void)
+/* Every backend in both real types. */
+static inline int device_kinds(void)
 {
     int n = 0;
     while (ss_backend_names()[n]) n++;
     return 2 * n;
 }
 
+/* ... and at every instruction-set level that this processor has. */
+static inline int device_cases(void)
+{
+    unsetenv("SADDLESCOPE_SIMD");
+    return device_kinds() * ((int)ss_cpu_best_level() + 1);
+}
+
 static inline device device_open(int number)
 {
     device d = { .real = number % 2 ? SS_FLOAT64 : SS_FLOAT32 };
+    setenv("SADDLESCOPE_SIMD", ss_cpu_level_name((ss_cpu_level)(number / device_kinds())), 1);
+    number %= device_kinds();
     d.unit = ss_real_unit_roundoff(d.real);
     ss_test_require(ss_backend_open(ss_test_context, ss_backend_names()[number / 2], d.real, &d.b));
     return d;

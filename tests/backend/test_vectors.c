@@ -290,7 +290,7 @@ Test(vectors, symmetric_eigen, .init = ss_test_begin, .fini = ss_test_end)
  */
 Test(vectors, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_test_end)
 {
-    for (int number = 0; number < device_cases(); number++)
+    for (int number = 0; number < device_kinds(); number++)
         for (int64_t nth = 1;; nth++) {
             ss_backend *b = NULL;
             void       *memory = NULL;
