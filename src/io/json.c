@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define SS_JSON_LIMIT  ((int64_t)64 << 20) /* bytes of a file */
+#define SS_JSON_SMALL  ((int64_t)4 << 20)  /* bytes; below, nobody asks how much memory there is */
+#define SS_JSON_MEMORY 64                  /* bytes jansson may need per byte of text, at the worst */
 #define SS_PLACE_BYTES 512                 /* of a place in a message */
 #define SS_FOUND_BYTES 96                  /* of a value in a message */
 
@@ -37,6 +39,9 @@ ss_status ss_json_parse(ss_context *context, const char *path, const void *bytes
     if (size > SS_JSON_LIMIT)
         return ss_fail(context, SS_ERROR_INPUT, "%s: %lld bytes exceed the limit of %lld for a JSON file",
                        path, (long long)size, (long long)SS_JSON_LIMIT);
+    if (size > SS_JSON_SMALL && size > ss_memory_available() / SS_JSON_MEMORY)
+        return ss_fail(context, SS_ERROR_REFUSED, "%s: not enough free memory to parse %lld bytes of JSON",
+                       path, (long long)size);
     SS_TRY(SS_NEW(context, &made));
     made->context = context;
     SS_TRY(ss_copy_string(context, path, &made->path));

@@ -7,6 +7,7 @@
 #include "support/support.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,6 +92,46 @@ static void check_allocations(const char *kind, const char *path, const char *ex
 Test(malformed, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_test_end)
 {
     each_row(check_allocations);
+}
+
+/* What the generator calls good (ok_*) opens: the table is not right because everything is refused. */
+Test(malformed, good_files_open, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const char *const kinds[] = { "safetensors", "npy", "npz", "idx", "json" };
+    int                      opened = 0;
+    char                     folder[512], path[1024];
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        snprintf(folder, sizeof folder, SS_SOURCE_DIRECTORY "/tests/fuzz/corpus/%s", kinds[i]);
+        DIR           *directory = opendir(folder);
+        struct dirent *entry = NULL;
+        cr_assert(directory != NULL, "%s", folder);
+        while ((entry = readdir(directory)) != NULL) {
+            ss_archive *archive = NULL;
+            ss_json    *json = NULL;
+            if (strncmp(entry->d_name, "ok_", 3) != 0) continue;
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            if (strcmp(kinds[i], "json") == 0)
+                ss_test_require(ss_json_load(ss_test_context, path, &json));
+            else
+                ss_test_require(ss_archive_open(ss_test_context, path, &archive));
+            ss_json_free(json);
+            ss_archive_close(archive);
+            opened++;
+        }
+        closedir(directory);
+    }
+    cr_assert(opened >= 20, "only %d files", opened);
+}
+
+/* A gzip file of two members: the hint in its last bytes is too small, the block must grow. */
+Test(malformed, gzip_members_are_joined, .init = ss_test_begin, .fini = ss_test_end)
+{
+    ss_archive *archive = NULL;
+    ss_test_require(ss_archive_open(ss_test_context,
+                                    SS_SOURCE_DIRECTORY "/tests/fuzz/corpus/idx/ok_gzip_members", &archive));
+    cr_assert(ss_archive_at(archive, 0)->shape[0] == 4);
+    for (int64_t i = 0; i < 4; i++) cr_assert(ss_array_integer(ss_archive_at(archive, 0), i) == i);
+    ss_archive_close(archive);
 }
 
 Test(malformed, what_is_no_file, .init = ss_test_begin, .fini = ss_test_end)
