@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "scripts"))
 try:
     import torch
     from torch import nn
+    torch.set_num_threads(1)
     import export_torch
     from export_torch import ExportError, export
 except ImportError as missing:
@@ -255,7 +256,8 @@ class Export(unittest.TestCase):
             export_torch.check_description(m, network, weights, x)
 
     def run_script(self, *arguments):
-        return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+        return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True,
+                              env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def test_command(self):
         model, pickled, data = (os.path.join(self.folder.name, n) for n in ("m.py", "m.pt", "d.pt"))
@@ -280,6 +282,29 @@ class Export(unittest.TestCase):
         self.assertEqual(r.returncode, 3)
         self.assertIn("has no attribute nothing", r.stderr)
 
+    def test_program_verifies_what_was_written(self):
+        """saddlescope computes torch's loss and gradient norm from the folder, and notices when they are others."""
+        program = os.environ.get("SADDLESCOPE")
+        if not program:
+            self.skipTest("SADDLESCOPE does not name the program")
+        m = nn.Sequential(nn.Linear(5, 4), nn.LeakyReLU(0.2), Block(4), nn.Dropout(0.5), nn.ELU(1.3), nn.Linear(4, 3))
+        m[0].bias.requires_grad_(False)
+        y = torch.randint(0, 3, (7,))
+        y[2] = -100
+        spec = export(m, torch.randn(7, 5), y, self.out, weight_decay={"*": 0.1, "*.bias": 0.02}, label_smoothing=0.1,
+                      class_weights=[1.0, 2.0, 0.5])
+        result = os.path.join(self.folder.name, "r.json")
+        command = [program, "gradient", self.out, "--json", result, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(result) as file:
+            found = json.load(file)["result"]
+        self.assertAlmostEqual(found["loss"], spec["expect_loss"], places=12)
+        self.assertAlmostEqual(found["norm"], spec["expect_gradient_norm"], places=12)
+        export_torch.write_json(os.path.join(self.out, "objective.json"), {**spec, "expect_loss": 1.001 * spec["expect_loss"]})
+        done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3, done.stdout)
+
     def test_decay_options(self):
         self.assertEqual(export_torch.parse_decay(None), 0.0)
         self.assertEqual(export_torch.parse_decay(["1e-3"]), 1e-3)
@@ -292,9 +317,11 @@ def main():
         print(f"{tests.countTestCases()} tests skipped: {reason}")
         return 77
     result = unittest.TextTestRunner(stream=sys.stdout).run(tests)
-    failing = len(result.failures) + len(result.errors)
-    print(f"[====] Synthesis: Tested: {result.testsRun} | Passing: {result.testsRun - failing} | Failing: {failing} "
-          "| Crashing: 0")
+    failing, skipped = len(result.failures) + len(result.errors), len(result.skipped)
+    for _, why in result.skipped:
+        print(f"[SKIP] {why}")
+    print(f"[====] Synthesis: Tested: {result.testsRun - skipped} | Passing: {result.testsRun - failing - skipped} | "
+          f"Failing: {failing} | Crashing: 0")
     return 1 if failing else 0
 
 
