@@ -306,8 +306,8 @@ static void probe(ss_text *text, const ss_verdict *v)
                       C(a, p->flat_vectors), p->radii, p->order);
     else
         ss_line_write(text, "flat space",
-                      "minimum to second order at most: %d probes in %d balls of %s flat directions, radius "
-                      "up to %s, found no descent%s",
+                      "%s%d probes in %d balls of %s flat directions, radius up to %s, found no descent%s",
+                      v->label == SS_LABEL_MINIMUM ? "minimum to second order; " : "",
                       2 * p->combinations * p->radii, p->radii, C(a, p->flat_vectors),
                       N(b, p->radii > 0 ? p->radius[p->radii - 1] : NAN, 2),
                       p->reduced ? " (reduced by the budget)" : "");
