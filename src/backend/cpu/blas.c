@@ -187,10 +187,14 @@ void ss_blas_prepare_environment(void)
     setenv("OPENBLAS_THREAD_TIMEOUT", "16", 0);
 }
 
-/* Gives OpenBLAS the context's thread count. */
-static void follow_threads(ss_context *context)
+/* A Rayleigh matrix has order 64 or so: below this, handing out the work takes longer than doing it. */
+#define SINGLE_THREAD_ORDER 256
+
+/* Gives OpenBLAS the context's thread count, at most `most`. */
+static void follow_threads(ss_context *context, int most)
 {
     int threads = ss_context_threads(context);
+    if (threads > most) threads = most;
     if (threads > blas.threads_limit) threads = blas.threads_limit;
     if (blas.get_threads && blas.get_threads() != threads) blas.set_threads(threads);
 }
@@ -234,7 +238,7 @@ ss_status ss_blas_sgemm(ss_context *context, const ss_gemm *g, const float *a, c
     if (status != SS_OK) return status;
     if (blas.dnnl_sgemm) return dnnl_product(context, g, a, b, c);
     if (!fits(g)) return too_large(context, g);
-    follow_threads(context);
+    follow_threads(context, INT_MAX);
     FORTRAN_GEMM(float, sgemm);
     return SS_OK;
 }
@@ -244,7 +248,7 @@ ss_status ss_blas_dgemm(ss_context *context, const ss_gemm *g, const double *a, 
     ss_status status = ss_blas_load(context);
     if (status != SS_OK) return status;
     if (!fits(g)) return too_large(context, g);
-    follow_threads(context);
+    follow_threads(context, INT_MAX);
     FORTRAN_GEMM(double, dgemm);
     return SS_OK;
 }
@@ -264,7 +268,7 @@ ss_status ss_blas_eigen(ss_context *context, int64_t n, double *a, bool vectors,
     if (n_work > INT_MAX)
         return ss_fail(context, SS_ERROR_REFUSED, "eigenproblem of dimension %lld: LAPACK takes %d at most",
                        (long long)n, 32760);
-    follow_threads(context);
+    follow_threads(context, n <= SINGLE_THREAD_ORDER ? 1 : INT_MAX);
     const int order = (int)n, lwork = (int)n_work, liwork = (int)n_iwork;
     int       info = 0;
     blas.dsyevd(vectors ? "V" : "N", "L", &order, a, &order, w, work, &lwork, iwork, &liwork, &info, 1, 1);
