@@ -1,21 +1,24 @@
-/* The state of a search, shared by the files of the eigensolver:
- *   eigen.c       set-up, the loop, the end          restarted.c   steps with a basis, restart
- *   recurrence.c  three-term steps and replay         ritz.c        small dense work: pairs, limits,
- * decisions checkpoint.c  saving and resuming                vectors.c     what a result hands out */
+/* The state of a search, shared by the files of the eigensolver.
+ *
+ *   eigen.c       set-up, the loop, the end
+ *   restarted.c   steps with a basis, restart
+ *   recurrence.c  three-term steps, replay
+ *   ritz.c        small dense work: pairs, limits, decisions
+ *   vectors.c     what a result hands out
+ *   checkpoint.c  saving and resuming */
 #ifndef SS_SPECTRUM_EIGEN_H
 #define SS_SPECTRUM_EIGEN_H
 
 #include "saddlescope/spectrum.h"
 #include "spectrum/basis.h"
 
-#define SS_EIGEN_SMALLEST_BASIS                                                                              \
-    16                             /* below this the three-vector mode needs fewer products (reference 1.1)  \
-                                    */
-#define SS_EIGEN_LARGEST_BASIS 64  /* automatic m for long vectors */
-#define SS_EIGEN_LONG_BASIS    256 /* automatic m where that many vectors take at most SS_EIGEN_LONG_BYTES */
-#define SS_EIGEN_LONG_BYTES    ((int64_t)512 << 20)
-#define SS_EIGEN_SCRATCH       3 /* vectors beside the basis: two for the recurrence, one to work in */
-#define SS_EIGEN_HISTORY       6 /* checks looked back at for stagnation */
+/* Below this the three-vector mode needs fewer products (reference 1.1). */
+#define SS_EIGEN_SMALLEST_BASIS 16
+#define SS_EIGEN_LARGEST_BASIS  64  /* automatic m for long vectors */
+#define SS_EIGEN_LONG_BASIS     256 /* automatic m where that many vectors take at most SS_EIGEN_LONG_BYTES */
+#define SS_EIGEN_LONG_BYTES     ((int64_t)512 << 20)
+#define SS_EIGEN_SCRATCH        3 /* vectors beside the basis: two for the recurrence, one to work in */
+#define SS_EIGEN_HISTORY        6 /* checks looked back at for stagnation */
 
 typedef enum ss_eigen_phase {
     SS_PHASE_FIRST,     /* first cycle: unrestarted, fully orthogonalised */
