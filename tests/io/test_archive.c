@@ -90,6 +90,27 @@ Test(archive, safetensors, .init = ss_test_begin, .fini = ss_test_end)
     check_file("torch.safetensors", "safetensors", 2);
 }
 
+/* The length of a header may begin like the magic number of a pickle or of gzip, or like IDX. */
+Test(archive, safetensors_lengths_that_look_like_magic, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const size_t lengths[] = { 0x0280, 0x0380, 0x0480, 0x0580, 0x8B1F, 0x0080000 };
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        ss_archive *archive = NULL;
+        char       *bytes = NULL;
+        size_t      size = 8 + lengths[i];
+        ss_test_require(ss_allocate(ss_test_context, (int64_t)size, 1, (void **)&bytes));
+        memset(bytes + 8, ' ', lengths[i]);
+        memcpy(bytes + 8, "{}", 2);
+        for (int k = 0; k < 8; k++) bytes[k] = (char)(lengths[i] >> (8 * k) & 0xFF);
+        ss_test_require(ss_archive_open_memory(ss_test_context, "any", bytes, (int64_t)size, &archive));
+        cr_assert_str_eq(ss_archive_format(archive), "safetensors");
+        ss_archive_close(archive);
+        ss_test_refuse(ss_archive_open_memory(ss_test_context, "any", bytes, (int64_t)size - 1, &archive),
+                       SS_ERROR_INPUT, "any: header: length");
+        ss_free(ss_test_context, bytes);
+    }
+}
+
 Test(archive, idx, .init = ss_test_begin, .fini = ss_test_end)
 {
     check_file("I8.idx", "IDX", 1);
