@@ -5,8 +5,8 @@
 
 Everything in float32 on the CPU, the same weights and data, random labels.  Each round runs every task once; ratios are
 formed within a round, and their median and quartiles are reported.  Beside them stands the flop floor: the matrix products
-that the formula cannot do without, relative to those of a gradient.  Our product is compared with torch's in float64
-first.  A row per task goes to benchmarks/results/mlp_hvp.csv (--no-record leaves it alone).
+that the formula cannot do without, relative to those of a gradient.  Every product, ours and
+torch's, is first compared with torch's in float64.  A row per task goes to benchmarks/results/mlp_hvp.csv (--no-record leaves it alone).
 """
 import argparse
 import os
@@ -70,19 +70,47 @@ def torch_tasks(model, x, y):
     return tasks, dict(zip(names, v))
 
 
-def check_product(program, folder, model, x, y, v):
-    """Relative difference of our float32 product from torch's in float64, both at the same stored weights."""
+def reference_product(model, x, y, v):
+    """The product in float64 by torch's double backward, at the weights as stored."""
+    double = {name: p.detach().double().requires_grad_(True) for name, p in model.named_parameters()}
+    value = torch.nn.functional.cross_entropy(torch.func.functional_call(model, double, (x.double(),)), y)
+    first = torch.autograd.grad(value, list(double.values()), create_graph=True)
+    return torch.autograd.grad(first, list(double.values()), [v[name].double() for name in double])
+
+
+def difference(product, reference):
+    """||product - reference|| / ||reference|| over all parameters together."""
+    square = sum(float(((a.detach().double() - b) ** 2).sum()) for a, b in zip(product, reference))
+    return (square / sum(float((b ** 2).sum()) for b in reference)) ** 0.5
+
+
+def our_product(program, folder, names, v):
+    """Our float32 product, in the order of `names`."""
     path, out = os.path.join(folder, "v.safetensors"), os.path.join(folder, "hv.safetensors")
     write_safetensors(path, v)
     subprocess.run([program, "hvp", folder, "--vector", path, "--output", out, "--precision", "fp32", "--quiet"],
                    check=True, stdout=subprocess.DEVNULL)
-    ours = read_safetensors(out)
-    double = {name: p.detach().double().requires_grad_(True) for name, p in model.named_parameters()}
-    value = torch.nn.functional.cross_entropy(torch.func.functional_call(model, double, (x.double(),)), y)
-    first = torch.autograd.grad(value, list(double.values()), create_graph=True)
-    second = torch.autograd.grad(first, list(double.values()), [v[name].double() for name in double])
-    difference = sum(float(((ours[name].double() - s) ** 2).sum()) for name, s in zip(double, second)) ** 0.5
-    return difference / sum(float((s ** 2).sum()) for s in second) ** 0.5
+    found = read_safetensors(out)
+    return [found[name] for name in names]
+
+
+def is_product(name):
+    return any(word in name for word in ("hvp", "double", "jvp"))
+
+
+def check_products(program, folder, model, x, y, timed, v):
+    """Refuses to go on when a product, ours or one of torch's, is not the product."""
+    reference = reference_product(model, x, y, v)
+    products = {"saddlescope hvp": our_product(program, folder, list(v), v)}
+    for name, (function, _) in timed.items():
+        if is_product(name):
+            found = function()
+            products[name] = [found[n] for n in v] if isinstance(found, dict) else found
+    for name, product in products.items():
+        error = difference(product, reference)
+        print(f"{name}: differs from torch's product in float64 by {error:.1e}")
+        if not error < 1e-4:
+            raise SystemExit("that is not the product; nothing was timed")
 
 
 def main():
@@ -101,10 +129,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         export(model, x, y, folder)
         timed, v = torch_tasks(model, x, y)
-        error = check_product(options.program, folder, model, x, y, v)
-        print(f"our product differs from torch's in float64 by {error:.1e}")
-        if not error < 1e-4:
-            raise SystemExit("the product is wrong; nothing was timed")
+        check_products(options.program, folder, model, x, y, timed, v)
         child = Program(options.program, folder,
                         ["--precision", "fp32", "--threads", str(options.threads), *ours_options])
         left, right = torch.randn(options.batch, 1024), torch.randn(1024, 1024)
@@ -122,8 +147,7 @@ def main():
     print(f"{'task':36s} {'median s':>10s} {'/ torch gradient':>17s} {'quartiles':>15s} {'floor':>6s} {'x floor time':>13s}")
     for name, values in seconds.items():
         ratio = quartiles([a / b for a, b in zip(values, unit)])
-        product = any(word in name for word in ("hvp", "double", "jvp"))
-        work = of_product if product else of_gradient if "gradient" in name else None
+        work = of_product if is_product(name) else of_gradient if "gradient" in name else None
         median = quartiles(values)
         row = {**place, "threads": options.threads, "saddlescope": ours, "torch": torch.__version__,
                "widths": options.widths, "batch": options.batch, "task": name, "rounds": options.rounds,
