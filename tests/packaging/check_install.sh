@@ -31,6 +31,10 @@ for header in "$work"/tree/include/saddlescope/*.h; do
 done
 echo "$headers public headers"
 [ "$headers" -gt 0 ]
+for file in man/man1/saddlescope.1 bash-completion/completions/saddlescope zsh/site-functions/_saddlescope \
+    fish/vendor_completions.d/saddlescope.fish; do
+    [ -s "$work/tree/share/$file" ] || { echo "not installed: share/$file"; exit 1; }
+done
 if [ -x "$build/saddlescope" ]; then
     "$work/tree/bin/saddlescope" --version
 fi
