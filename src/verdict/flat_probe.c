@@ -147,19 +147,34 @@ fail:
     return status;
 }
 
-/* Three consecutive balls above their thresholds, both exponents within 0.3 of one integer p >= 3. */
+/* The integer p >= 3 within 0.3 of both exponents of balls i, i + 1, i + 2, all above their thresholds; or 0.
+ */
+static int order_at(const double *decrease, const double *threshold, const double *exponent, int i)
+{
+    double p = round(exponent[i]);
+    for (int k = i; k < i + 3; k++) {
+        if (!(decrease[k] > threshold[k])) return 0;
+    }
+    bool integer = fabs(exponent[i] - p) <= EXPONENT_SLACK && fabs(exponent[i + 1] - p) <= EXPONENT_SLACK;
+    return p >= 3.0 && integer ? (int)p : 0;
+}
+
+/* The order seen in the most triples of balls; the smallest of several (a search that is not done in one ball
+ * and is in the next shows too steep a growth, never too shallow a one). */
 static int order_of(const double *decrease, const double *threshold, const double *exponent, int radii)
 {
+    int best = 0, most = 0;
     for (int i = 0; i + 2 < radii; i++) {
-        bool above = decrease[i] > threshold[i] && decrease[i + 1] > threshold[i + 1] &&
-                     decrease[i + 2] > threshold[i + 2];
-        double p = round(exponent[i]);
-        if (above && p >= 3.0 && fabs(exponent[i] - p) <= EXPONENT_SLACK &&
-            fabs(exponent[i + 1] - p) <= EXPONENT_SLACK) {
-            return (int)p;
+        int p = order_at(decrease, threshold, exponent, i), seen = 0;
+        for (int k = 0; k + 2 < radii && p > 0; k++) {
+            seen += order_at(decrease, threshold, exponent, k) == p;
+        }
+        if (seen > most || (seen == most && seen > 0 && p < best)) {
+            best = p;
+            most = seen;
         }
     }
-    return 0;
+    return best;
 }
 
 /* What the allowance buys: every ball is to have at least as many products for L-BFGS as for its start. */
