@@ -4,7 +4,6 @@
 A tenth of the cases, all of them under SS_TEST_ALL=1.  The judge is first shown programs that lie, which it must find
 out.  The program is $SADDLESCOPE.  Run with plain Python; exit status 77 when numpy is absent.
 """
-import json
 import os
 import subprocess
 import sys
