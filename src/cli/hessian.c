@@ -100,12 +100,15 @@ ss_status ss_command_hessian(ss_context *context, const ss_settings *settings, i
                                  .monitor_user = context };
     ss_text          text;
     double           start = ss_seconds();
+    bool             started = false;
 
     (void)exit_status;
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(ss_workload_operator(&workload, &op));
     SS_TRY(check_memory(&workload, &op, &options));
+    SS_TRY(ss_workload_json(&workload, false, ss_hessian_fields, NULL));
+    started = true;
     SS_TRY(ss_dense_eigen(&op, &options, &dense));
     ss_hessian_result result = summarise(&workload, dense, start);
     if (ss_given(settings, OUTPUT)) SS_TRY(write_matrix(context, ss_text_of(settings, OUTPUT), dense));
@@ -113,6 +116,7 @@ ss_status ss_command_hessian(ss_context *context, const ss_settings *settings, i
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     SS_TRY(ss_workload_json(&workload, true, ss_hessian_fields, &result));
 fail:
+    if (status != SS_OK && started) ss_workload_discard(&workload);
     ss_text_release(&text);
     ss_dense_result_destroy(dense);
     ss_operator_destroy(&op);

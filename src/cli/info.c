@@ -1,7 +1,10 @@
 /* saddlescope info: what was understood, and what a product would cost. */
+#include "backend/backend.h"
 #include "cli/commands.h"
 #include "cli/workload.h"
 #include "io/archive.h"
+
+#include <math.h>
 
 static const struct {
     ss_cache    cache;
@@ -36,6 +39,33 @@ fail:
     return status;
 }
 
+/* Above this a gradient would take too long for a command that only informs. */
+#define FLOPS_TO_TIME 1e12
+
+/* Seconds per flop, from the faster of two gradients; NaN when they would take too long. */
+static ss_status time_gradient(ss_workload *w, double *seconds_per_flop)
+{
+    ss_status   status = SS_OK;
+    ss_backend *backend = ss_objective_backend(w->objective, w->options.precision);
+    int64_t bytes = ss_objective_layout(w->objective)->padded * (int64_t)ss_real_size(w->options.precision);
+    void   *gradient = NULL;
+    ss_loss_value value;
+    double        best = INFINITY;
+
+    *seconds_per_flop = NAN;
+    if (!(w->run.working.flops_gradient > 0) || w->run.working.flops_gradient > FLOPS_TO_TIME) return SS_OK;
+    SS_TRY(backend->class->allocate(backend, bytes, &gradient));
+    for (int i = 0; i < 2; i++) {
+        double start = ss_seconds();
+        SS_TRY(ss_objective_gradient(w->objective, w->options.precision, NULL, NULL, gradient, &value));
+        best = fmin(best, ss_seconds() - start);
+    }
+    *seconds_per_flop = best / w->run.working.flops_gradient;
+fail:
+    backend->class->release(backend, gradient);
+    return status;
+}
+
 /* The plan of one way of caching; those that do not fit into the memory are left out. */
 static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_product product,
                           ss_info_result *r)
@@ -52,6 +82,7 @@ static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_p
     plan->cache = name;
     plan->precision = ss_real_name(options.precision);
     plan->ratio = plan->plan.flops_gradient > 0 ? plan->plan.flops_body / plan->plan.flops_gradient : 0;
+    plan->seconds = plan->plan.flops_body * r->seconds_per_flop;
     r->n_plans++;
 fail:
     ss_objective_destroy(objective);
@@ -84,6 +115,7 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, false, &workload));
     SS_TRY(list_parameters(&workload, &result));
+    SS_TRY(time_gradient(&workload, &result.seconds_per_flop));
     SS_TRY(list_plans(&workload, &result));
     ss_report_info(&text, &workload.run, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));

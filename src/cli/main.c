@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where messages go. */
 typedef struct terminal {
@@ -55,7 +56,8 @@ static ss_status run(ss_context *context, const ss_settings *settings, int *exit
 static int exit_of(ss_status status, const ss_settings *settings)
 {
     if (status != SS_ERROR_INTERRUPTED) return ss_status_exit(status);
-    if (ss_given(settings, CHECKPOINT)) return SS_EXIT_RESUMABLE;
+    if (ss_given(settings, CHECKPOINT) && access(ss_text_of(settings, CHECKPOINT), F_OK) == 0)
+        return SS_EXIT_RESUMABLE;
     return ss_signals_received() == SIGINT ? SS_EXIT_INTERRUPTED : SS_EXIT_TERMINATED;
 }
 

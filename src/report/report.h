@@ -145,7 +145,8 @@ typedef struct ss_info_plan {
     const char *cache;   /* "auto", "all", ... */
     const char *precision;
     ss_plan     plan;
-    double      ratio; /* flops of a product to a gradient */
+    double      ratio;   /* flops of a product to a gradient */
+    double      seconds; /* of a product, estimated; NaN = no estimate */
 } ss_info_plan;
 
 typedef struct ss_info_result {
@@ -153,6 +154,7 @@ typedef struct ss_info_result {
     int64_t            n_parameters;
     ss_info_plan      *plans; /* [n_plans] */
     int64_t            n_plans;
+    double             seconds_per_flop; /* of a gradient, measured; NaN = too long to measure */
 } ss_info_result;
 
 /* Tables of their fields. */

@@ -54,7 +54,7 @@ void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result
 
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result)
 {
-    number a, b, c;
+    number a, b, c, d;
     ss_report_head(text, run);
     ss_line_write(text, "loss", "zero output %s, lowest possible %s",
                   ss_number_text(run->facts.zero_output_loss, 6, a),
@@ -67,18 +67,20 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
                       ss_count_text(p->count, a), ss_number_text(p->decay, 3, b),
                       p->offset >= 0 ? "" : (p->trainable ? "  frozen" : "  constant"));
     }
-    ss_text_print(text, "\n%-9s %-12s %-9s %6s %8s %10s %9s %11s %11s\n", "product", "kept", "precision",
-                  "lanes", "batch", "GFLOP", "ratio", "cache", "peak");
+    ss_text_print(text, "\n%-9s %-12s %-9s %6s %8s %10s %9s %9s %11s %11s\n", "product", "kept", "precision",
+                  "lanes", "batch", "GFLOP", "ratio", "time", "cache", "peak");
     for (int64_t i = 0; i < result->n_plans; i++) {
         const ss_info_plan *p = &result->plans[i];
-        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %11s %11s\n", p->product, p->cache,
+        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %9s %11s %11s\n", p->product, p->cache,
                       p->precision, p->plan.lanes, (long long)p->plan.micro_batch,
                       ss_number_text(p->plan.flops_body * 1e-9, 4, a), p->ratio,
-                      ss_bytes_text(p->plan.bytes_cache, b), ss_bytes_text(p->plan.bytes_peak, c));
+                      isfinite(p->seconds) ? ss_duration_text(p->seconds, b) : "-",
+                      ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d));
     }
     ss_text_print(
         text,
-        "\nratio: flops of a product to those of a gradient; kept: between products; GFLOP: per product\n");
+        "\nkept: between products; GFLOP, time: of a product, the time estimated from that of a gradient;\n"
+        "ratio: flops of a product to those of a gradient; peak: memory of the program\n");
 }
 
 void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count)

@@ -187,6 +187,7 @@ static const ss_field info_plan_fields[] = {
     FIELD(TEXT, cache, "what is kept between products"),
     FIELD(TEXT, precision, "of the program"),
     FIELD(REAL, ratio, "flops of a product to those of a gradient"),
+    FIELD(REAL, seconds, "of a product, estimated from the flops and the time of a gradient"),
     GROUP(ss_plan_fields, plan, "in detail"),
     END
 };
@@ -196,6 +197,7 @@ static const ss_field info_plan_fields[] = {
 const ss_field ss_info_fields[] = {
     ROWS_AT(parameter_fields, ss_info_parameter, n_parameters, parameters, "of the network"),
     ROWS_AT(info_plan_fields, ss_info_plan, n_plans, plans, "one per way of caching"),
+    FIELD(REAL, seconds_per_flop, "of a gradient, measured; null = it would have taken too long"),
     END
 };
 #undef STRUCT
