@@ -235,7 +235,7 @@ static ss_status run_sweep(ss_program *p, const ss_step *step, int64_t lanes)
     call->fisher = p->options.product == SS_PRODUCT_FISHER_EMPIRICAL ||
                    p->options.product == SS_PRODUCT_FISHER_MONTE_CARLO;
     for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which] = operands[j].tensor;
-    ss_status status = ss_op_sweep(step->node->op, step->sweep)(call);
+    ss_status status = step->node->op->sweep(call, step->sweep);
     for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which].data = NULL;
     return status;
 }

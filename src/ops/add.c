@@ -96,38 +96,11 @@ fail:
     return status;
 }
 
-static ss_status forward(const ss_call *call)
+static ss_status sweep(const ss_call *call, ss_sweep which)
 {
-    return ahead(call, SS_FORWARD);
+    return which == SS_FORWARD || which == SS_TANGENT_FORWARD ? ahead(call, which) : back(call, which);
 }
 
-static ss_status backward(const ss_call *call)
-{
-    return back(call, SS_BACKWARD);
-}
-
-static ss_status tangent_forward(const ss_call *call)
-{
-    return ahead(call, SS_TANGENT_FORWARD);
-}
-
-static ss_status tangent_backward(const ss_call *call)
-{
-    return back(call, SS_TANGENT_BACKWARD);
-}
-
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
-{
-    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
-    return 0.0; /* no matrix products */
-}
-
-const ss_op ss_op_add = { .name = "add",
-                          .kind = SS_OP_LINEAR,
-                          .infer = infer,
-                          .needs = needs,
-                          .forward = forward,
-                          .backward = backward,
-                          .tangent_forward = tangent_forward,
-                          .tangent_backward = tangent_backward,
-                          .flops = flops };
+const ss_op ss_op_add = {
+    .name = "add", .kind = SS_OP_LINEAR, .infer = infer, .needs = needs, .sweep = sweep
+};

@@ -4,19 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-ss_status (*ss_op_sweep(const ss_op *op, ss_sweep sweep))(const ss_call *call)
-{
-    switch (sweep) {
-    case SS_FORWARD: return op->forward;
-    case SS_BACKWARD: return op->backward;
-    case SS_TANGENT_FORWARD: return op->tangent_forward;
-    case SS_TANGENT_BACKWARD: return op->tangent_backward;
-    case SS_CURVATURE: return op->curvature;
-    case SS_SWEEP_COUNT: break;
-    }
-    return NULL;
-}
-
 /* Element (r, c) of the matrix is element r * columns + c of the tensor in C order. Walks from the last
  * dimension outwards: first the columns, which must be contiguous, then the rows, which must be evenly
  * spaced; one dimension may hold both. False when the strides do not allow it. */

@@ -309,12 +309,16 @@ static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mas
     return one * products;
 }
 
-const ss_op ss_op_linear = { .name = "linear",
-                             .kind = SS_OP_BILINEAR,
-                             .infer = infer,
-                             .needs = needs,
-                             .forward = forward,
-                             .backward = backward,
-                             .tangent_forward = tangent_forward,
-                             .tangent_backward = tangent_backward,
-                             .flops = flops };
+static ss_status sweep(const ss_call *call, ss_sweep which)
+{
+    switch (which) {
+    case SS_FORWARD: return forward(call);
+    case SS_TANGENT_FORWARD: return tangent_forward(call);
+    case SS_BACKWARD: return backward(call);
+    default: return tangent_backward(call);
+    }
+}
+
+const ss_op ss_op_linear = {
+    .name = "linear", .kind = SS_OP_BILINEAR, .infer = infer, .needs = needs, .sweep = sweep, .flops = flops
+};

@@ -95,44 +95,6 @@ fail:
     return status;
 }
 
-static ss_status forward(const ss_call *call)
-{
-    return sweep_all(call, SS_FORWARD);
-}
-
-static ss_status backward(const ss_call *call)
-{
-    return sweep_all(call, SS_BACKWARD);
-}
-
-static ss_status tangent_forward(const ss_call *call)
-{
-    return sweep_all(call, SS_TANGENT_FORWARD);
-}
-
-static ss_status tangent_backward(const ss_call *call)
-{
-    return sweep_all(call, SS_TANGENT_BACKWARD);
-}
-
-static ss_status curvature(const ss_call *call)
-{
-    return sweep_all(call, SS_CURVATURE);
-}
-
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
-{
-    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
-    return 0.0; /* no matrix products */
-}
-
-const ss_op ss_op_loss = { .name = "loss",
-                           .kind = SS_OP_LOSS,
-                           .infer = infer,
-                           .needs = needs,
-                           .forward = forward,
-                           .backward = backward,
-                           .tangent_forward = tangent_forward,
-                           .tangent_backward = tangent_backward,
-                           .curvature = curvature,
-                           .flops = flops };
+const ss_op ss_op_loss = {
+    .name = "loss", .kind = SS_OP_LOSS, .infer = infer, .needs = needs, .sweep = sweep_all
+};

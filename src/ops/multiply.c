@@ -135,18 +135,16 @@ fail:
     return status;
 }
 
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
+static ss_status sweep(const ss_call *call, ss_sweep which)
 {
-    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
-    return 0.0; /* no matrix products */
+    switch (which) {
+    case SS_FORWARD: return forward(call);
+    case SS_TANGENT_FORWARD: return tangent_forward(call);
+    case SS_BACKWARD: return backward(call);
+    default: return tangent_backward(call);
+    }
 }
 
-const ss_op ss_op_multiply = { .name = "multiply",
-                               .kind = SS_OP_BILINEAR,
-                               .infer = infer,
-                               .needs = needs,
-                               .forward = forward,
-                               .backward = backward,
-                               .tangent_forward = tangent_forward,
-                               .tangent_backward = tangent_backward,
-                               .flops = flops };
+const ss_op ss_op_multiply = {
+    .name = "multiply", .kind = SS_OP_BILINEAR, .infer = infer, .needs = needs, .sweep = sweep
+};

@@ -170,28 +170,15 @@ fail:
     return status;
 }
 
-static ss_status backward(const ss_call *call)
+static ss_status sweep(const ss_call *call, ss_sweep which)
 {
-    return back(call, SS_BACKWARD);
+    switch (which) {
+    case SS_FORWARD: return forward(call);
+    case SS_TANGENT_FORWARD: return tangent_forward(call);
+    default: return back(call, which);
+    }
 }
 
-static ss_status tangent_backward(const ss_call *call)
-{
-    return back(call, SS_TANGENT_BACKWARD);
-}
-
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
-{
-    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
-    return 0.0; /* no matrix products */
-}
-
-const ss_op ss_op_norm = { .name = "norm",
-                           .kind = SS_OP_GENERAL,
-                           .infer = infer,
-                           .needs = needs,
-                           .forward = forward,
-                           .backward = backward,
-                           .tangent_forward = tangent_forward,
-                           .tangent_backward = tangent_backward,
-                           .flops = flops };
+const ss_op ss_op_norm = {
+    .name = "norm", .kind = SS_OP_GENERAL, .infer = infer, .needs = needs, .sweep = sweep
+};

@@ -94,18 +94,15 @@ typedef struct ss_op {
      * outputs count as absent). Outputs: FORWARD Y, SAVED; BACKWARD X_a, W_a; TANGENT_FORWARD Y_t, SAVED_t;
      * TANGENT_BACKWARD and CURVATURE X_at, W_at. */
     ss_mask (*needs)(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want);
-    /* y (+)= f(x, w), and SAVED */
-    ss_status (*forward)(const ss_call *call);
-    /* x_a (+)= (df/dx)' y_a, w_a (+)= (df/dw)' y_a, each only when wanted; accepts lanes of y_a, x_a, w_a */
-    ss_status (*backward)(const ss_call *call);
-    /* y_t (+)= (df/dx) x_t + (df/dw) w_t, absent tangents are zero */
-    ss_status (*tangent_forward)(const ss_call *call);
-    /* x_at (+)= R{(df/dx)' y_a}, w_at likewise; y_a or y_at may be absent (zero) */
-    ss_status (*tangent_backward)(const ss_call *call);
-    /* loss heads: x_at (+)= H_L x_t, or Fisher; others NULL */
-    ss_status (*curvature)(const ss_call *call);
+    /* Performs one sweep, each output only when wanted, absent operands counting as zero:
+     *   FORWARD           y    (+)= f(x, w), and SAVED
+     *   BACKWARD          x_a  (+)= (df/dx)' y_a, w_a (+)= (df/dw)' y_a; accepts lanes of y_a, x_a, w_a
+     *   TANGENT_FORWARD   y_t  (+)= (df/dx) x_t + (df/dw) w_t
+     *   TANGENT_BACKWARD  x_at (+)= R{(df/dx)' y_a}, w_at likewise
+     *   CURVATURE         x_at (+)= H_L x_t, or Fisher; loss heads only */
+    ss_status (*sweep)(const ss_call *call, ss_sweep sweep);
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
-     * outputs. */
+     * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
     /* Share of this operator's units that lie at kinks: input values whose sign decides the branch; NULL or
      * false = smooth */
@@ -119,9 +116,6 @@ extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
 extern const ss_op ss_op_pointwise; /* y = f(x) */
 extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */
 extern const ss_op ss_op_loss;      /* mse, cross-entropy, bce_with_logits */
-
-/* The sweep function of an operator, NULL if it has none. */
-ss_status (*ss_op_sweep(const ss_op *op, ss_sweep sweep))(const ss_call *call);
 
 /* Views an operand as a matrix whose columns are the last `columns` elements: leading dimensions are
  * collapsed into rows. SS_ERROR_INTERNAL when the strides do not allow it (the planner should have inserted a

@@ -86,39 +86,9 @@ fail:
     return status;
 }
 
-static ss_status forward(const ss_call *call)
-{
-    return sweep_all(call, SS_FORWARD);
-}
-
-static ss_status backward(const ss_call *call)
-{
-    return sweep_all(call, SS_BACKWARD);
-}
-
-static ss_status tangent_forward(const ss_call *call)
-{
-    return sweep_all(call, SS_TANGENT_FORWARD);
-}
-
-static ss_status tangent_backward(const ss_call *call)
-{
-    return sweep_all(call, SS_TANGENT_BACKWARD);
-}
-
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
-{
-    (void)node, (void)sweep, (void)samples, (void)have, (void)want;
-    return 0.0; /* no matrix products */
-}
-
 const ss_op ss_op_pointwise = { .name = "pointwise",
                                 .kind = SS_OP_POINTWISE,
                                 .infer = infer,
                                 .needs = needs,
-                                .forward = forward,
-                                .backward = backward,
-                                .tangent_forward = tangent_forward,
-                                .tangent_backward = tangent_backward,
-                                .flops = flops,
+                                .sweep = sweep_all,
                                 .kinked = kinked };

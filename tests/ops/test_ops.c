@@ -137,19 +137,19 @@ Test(ops, pointwise, .init = begin, .fini = ss_test_end)
 /* ---- The harness notices ---- */
 
 /* x_at without its second term. */
-static ss_status half_a_sweep(const ss_call *call)
+static ss_status half_a_sweep(const ss_call *call, ss_sweep sweep)
 {
     ss_call copy = *call;
-    copy.operand[SS_OPERAND(SS_ADJOINT, SS_Y)].data = NULL;
-    return ss_op_linear.tangent_backward(&copy);
+    if (sweep == SS_TANGENT_BACKWARD) copy.operand[SS_OPERAND(SS_ADJOINT, SS_Y)].data = NULL;
+    return ss_op_linear.sweep(&copy, sweep);
 }
 
 /* y_t overwrites where it should accumulate. */
-static ss_status forgets_accumulation(const ss_call *call)
+static ss_status forgets_accumulation(const ss_call *call, ss_sweep sweep)
 {
     ss_call copy = *call;
-    copy.operand[SS_OPERAND(SS_TANGENT, SS_Y)].accumulate = false;
-    return ss_op_linear.tangent_forward(&copy);
+    if (sweep == SS_TANGENT_FORWARD) copy.operand[SS_OPERAND(SS_TANGENT, SS_Y)].accumulate = false;
+    return ss_op_linear.sweep(&copy, sweep);
 }
 
 static ss_mask names_too_little(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
@@ -173,10 +173,10 @@ static int deviations_of(ss_op op)
 Test(ops, harness_notices_wrong_answers, .init = begin, .fini = ss_test_end)
 {
     ss_op wrong = ss_op_linear;
-    wrong.tangent_backward = half_a_sweep;
+    wrong.sweep = half_a_sweep;
     cr_expect(deviations_of(wrong) > 0, "a missing term was not noticed");
     wrong = ss_op_linear;
-    wrong.tangent_forward = forgets_accumulation;
+    wrong.sweep = forgets_accumulation;
     cr_expect(deviations_of(wrong) > 0, "a forgotten accumulation was not noticed");
     wrong = ss_op_linear;
     wrong.needs = names_too_little;

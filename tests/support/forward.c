@@ -68,7 +68,7 @@ static void run_node(const evaluation *e, const ss_node *node)
                                                                      .rank = 2,
                                                                      .shape = { e->batch, node->saved_count },
                                                                      .stride = { node->saved_count, 1 } };
-    ss_test_require(node->op->forward(&call));
+    ss_test_require(node->op->sweep(&call, SS_FORWARD));
     e->backend->class->release(e->backend, saved);
 }
 

@@ -344,7 +344,7 @@ int ss_op_case_check(const ss_op_case *row, const char *backend, ss_real real, i
     check_sweep(&h, SS_BACKWARD, false);
     check_sweep(&h, SS_TANGENT_FORWARD, false);
     check_sweep(&h, SS_TANGENT_BACKWARD, false);
-    if (row->op->curvature != NULL) {
+    if (row->op->kind == SS_OP_LOSS) {
         check_sweep(&h, SS_CURVATURE, false);
         check_sweep(&h, SS_CURVATURE, true);
     }
