@@ -160,8 +160,8 @@ double ss_student_quantile(double probability, double degrees);
 #define SS_LBFGS_MEMORY  8
 #define SS_LBFGS_COLUMNS (6 + 2 * SS_LBFGS_MEMORY) /* float64 vectors that it takes */
 /* Minimises sign * L in the ball of `radius` around theta, from the offset `x` (float64 column, at most that
- * long), in at most `steps` steps; *value = sign * L at the best point found. */
+ * long), in at most `steps` steps; x becomes the offset of the best point found, *value = sign * L there. */
 ss_status ss_lbfgs_in_ball(ss_analysis *a, double sign, double radius, int steps, double allowance,
-                           const ss_vectors *x, double *value, double *rounding);
+                           ss_vectors *x, double *value, double *rounding);
 
 #endif

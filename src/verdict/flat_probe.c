@@ -1,7 +1,8 @@
 /* VERDICT 5: the flat-space probe. Where H vanishes the second-order test is silent, so the loss itself is
- * asked, in balls of growing radius: the best of random combinations of the flat Ritz vectors, both signs,
+ * asked, in balls of several radii: the best of random combinations of the flat Ritz vectors, both signs,
  * then L-BFGS with all parameters free. A decrease that grows like r^p with an integer p >= 3 over three
- * consecutive balls is a saddle of order p.
+ * consecutive balls is a saddle of order p. The balls are taken from the largest to the smallest, each also
+ * starting from where the one before ended.
  *
  * Beyond the flat Ritz vectors, half of the combinations are random vectors without their components along
  * the Ritz vectors that are not flat: a Krylov space sees a multiple eigenvalue once, but its flat space is
@@ -34,8 +35,9 @@ typedef struct probe {
     ss_analysis *a;
     ss_vectors   basis; /* flat Ritz vectors, then the others where all of them fit */
     int64_t      flat, other;
-    ss_vectors   x;    /* one combination */
-    ss_vectors   best; /* offset of the best start of this ball */
+    ss_vectors   x;       /* one combination */
+    ss_vectors   best;    /* offset of the best start of this ball, then of the best point */
+    bool         carried; /* `best` holds the best point of the ball before */
 } probe;
 
 static bool is_flat(const ss_analysis *a, int64_t i)
@@ -117,14 +119,34 @@ fail:
     return status;
 }
 
+/* The best point of the ball before, shrunk into this one, is a start too: the direction of steepest fall is
+ * the same for all small radii, and a small ball is too flat to find it in few steps. */
+static ss_status carry_over(probe *p, double sign, double radius, double *best)
+{
+    ss_status     status = SS_OK;
+    ss_loss_value value = { 0 };
+    double        length = 0.0;
+    *best = (double)INFINITY;
+    if (!p->carried) return SS_OK;
+    SS_TRY(ss_vectors_norm(&p->best, &length));
+    if (!(length > 0.0)) return SS_OK;
+    SS_TRY(ss_vectors_scale(radius / length, &p->best));
+    ss_point point = { 1.0, p->best.data };
+    SS_TRY(ss_analysis_loss(p->a, &point, &value));
+    *best = sign * value.loss;
+fail:
+    return status;
+}
+
 /* D(r): decrease of sign * L found in one ball. */
 static ss_status one_ball(probe *p, double sign, double radius, int combinations, int steps, double allowance,
                           double *decrease, double *rounding)
 {
     ss_status    status = SS_OK;
     ss_analysis *a = p->a;
-    double loss = sign * a->verdict->stationarity.loss, best = (double)INFINITY, found = 0.0, round = 0.0;
+    double       loss = sign * a->verdict->stationarity.loss, best = 0.0, found = 0.0, round = 0.0;
     *rounding = a->verdict->stationarity.loss_rounding;
+    SS_TRY(carry_over(p, sign, radius, &best));
     for (int j = 0; j < combinations; j++) {
         SS_TRY(combine(p, j));
         for (int side = -1; side <= 1; side += 2) {
@@ -142,6 +164,7 @@ static ss_status one_ball(probe *p, double sign, double radius, int combinations
         *rounding = fmax(*rounding, round);
         if (found < best) best = found;
     }
+    p->carried = true;
     *decrease = loss - best;
 fail:
     return status;
@@ -198,15 +221,16 @@ static ss_status all_balls(probe *p, double sign, double until, double *decrease
     ss_verdict_flat_probe *f = &a->verdict->flat_probe;
     double                 growth = log(LARGEST_RADIUS / SMALLEST_RADIUS) / (f->radii > 1 ? f->radii - 1 : 1);
     double gradient = a->verdict->stationarity.gradient_norm, d = a->verdict->stationarity.decrease;
-    for (int i = 0; i < f->radii && !ss_analysis_out_of_time(a); i++) {
+    p->carried = false;
+    for (int i = f->radii - 1; i >= 0 && !ss_analysis_out_of_time(a); i--) {
         double radius = SMALLEST_RADIUS * exp(growth * i) * ss_analysis_length(a), rounding = 0.0;
-        double allowance = (until - ss_analysis_used(a)) / (f->radii - i);
+        double allowance = (until - ss_analysis_used(a)) / (i + 1);
         SS_TRY(one_ball(p, sign, radius, f->combinations, f->steps, allowance - f->combinations / 3.0,
                         &decrease[i], &rounding));
         f->radius[i] = radius;
         threshold[i] = fmax(100.0 * rounding, 10.0 * fmin(gradient * radius, d));
-        if (i > 0 && decrease[i] > 0.0 && decrease[i - 1] > 0.0) {
-            exponent[i - 1] = log(decrease[i] / decrease[i - 1]) / growth;
+        if (i + 1 < f->radii && decrease[i] > 0.0 && decrease[i + 1] > 0.0) {
+            exponent[i] = log(decrease[i + 1] / decrease[i]) / growth;
         }
         ss_analysis_report(a);
     }

@@ -154,11 +154,11 @@ static void release(ball *b)
 }
 
 ss_status ss_lbfgs_in_ball(ss_analysis *a, double sign, double radius, int steps, double allowance,
-                           const ss_vectors *x, double *value, double *rounding)
+                           ss_vectors *x, double *value, double *rounding)
 {
     ss_status status = SS_OK;
     ball      b = { .a = a, .sign = sign, .radius = radius, .until = ss_analysis_used(a) + allowance };
-    double    f = 0.0, settled = 0.0;
+    double    f = 0.0, settled = 0.0, length = 0.0;
     int       quiet = 0;
     bool      moved = true;
     *value = (double)INFINITY;
@@ -179,6 +179,8 @@ ss_status ss_lbfgs_in_ball(ss_analysis *a, double sign, double radius, int steps
             settled = f;
         }
     }
+    SS_TRY(ss_vectors_norm(&b.y, &length));
+    SS_TRY(ss_vectors_add(length > 1.0 ? radius / length : radius, &b.y, 0.0, x));
     *value = f;
     *rounding = b.rounding;
 fail:
