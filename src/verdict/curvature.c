@@ -59,7 +59,8 @@ static bool dense_fits(const ss_analysis *a, const ss_operator *op)
     int64_t          n = a->verdict->n;
     if (n > a->options->dense_limit) return false;
     if (a->options->max_products > 0 && (double)n + 10.0 > ss_analysis_remaining(a)) return false;
-    return ss_dense_memory(op, &options) < ss_memory_available();
+    int64_t allowed = a->options->memory > 0 ? a->options->memory : ss_memory_available();
+    return ss_dense_memory(op, &options) < allowed;
 }
 
 /* Rows of the matrix that are exactly zero: no data reach them. */
