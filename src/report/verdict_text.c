@@ -249,7 +249,7 @@ static void scope(ss_text *text, const ss_verdict *v)
     const ss_verdict_distribution *d = &v->distribution;
     number                         a, b;
     if (v->witness.proved) {
-        ss_line_write(text, "on whom", "on these samples: negative curvature, proved");
+        ss_line_write(text, "scope", "on these samples: negative curvature, proved");
         if (d->statement == SS_POPULATION_OMITTED)
             ss_line_write(text, "", "for the distribution they came from: not judged");
         else
