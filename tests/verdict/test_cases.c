@@ -194,3 +194,38 @@ Test(cases, float32_lanczos, .init = ss_test_begin, .fini = ss_test_end)
 {
     run_all(SS_FLOAT32, 0);
 }
+
+/* Every allocation of objective and analysis fails once: a clean error, nothing left behind. */
+static void fail_every_allocation(const char *name, ss_real real, int64_t dense_limit)
+{
+    golden               g;
+    ss_objective_options options;
+    ss_analyze_options   analyze;
+    ss_status            status = SS_ERROR_MEMORY;
+    int64_t              stride = ss_test_environment("SS_TEST_ALL") ? 1 : 7;
+    cr_assert(golden_open(&g, SS_SOURCE_DIRECTORY "/tests/cases", name, real));
+    objective_options(&g, real, &options);
+    ss_analyze_options_init(&analyze);
+    analyze.dense_limit = dense_limit;
+    for (int64_t nth = 1; status != SS_OK; nth += stride) {
+        ss_objective *objective = NULL;
+        ss_verdict    v = { 0 };
+        cr_assert_lt(nth, 200000);
+        ss_context_fail_allocation(ss_test_context, nth);
+        status = ss_objective_create(ss_test_context, g.network, g.dataset, &options, &objective);
+        if (status == SS_OK) status = ss_analyze(ss_test_context, objective, &analyze, &v);
+        cr_expect(status == SS_OK || status == SS_ERROR_MEMORY, "%s: allocation %lld: %s (%s)", name,
+                  (long long)nth, ss_status_text(status), ss_context_message(ss_test_context));
+        ss_verdict_destroy(&v);
+        ss_objective_destroy(objective);
+        ss_context_clear_message(ss_test_context);
+    }
+    ss_context_fail_allocation(ss_test_context, 0);
+    golden_close(&g);
+}
+
+Test(cases, failing_allocations, .init = ss_test_begin, .fini = ss_test_end)
+{
+    fail_every_allocation("linear_saddle", SS_FLOAT32, 0);
+    fail_every_allocation("minimum_strict", SS_FLOAT64, 4096);
+}
