@@ -13,7 +13,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradien
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l label-smoothing -x -d 'label smoothing of cross_entropy, in [0, 1)'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l class-weights -r -F -d 'weights of the classes: a JSON list, .npy or .safetensors'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l expect-loss -x -d 'fail with status 3 before the first product if the loss is not X within RTOL (1e-4)'
-complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l scale -x -d 'for unsigned bytes: x = X * byte + SHIFT (no default: say 0.00392156862745098 for pixels in [0, 1])'
+complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l scale -x -d 'for unsigned bytes: x = X * byte + SHIFT (no default: say 1/255 for pixels in [0, 1])'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l shift -x -d 'for unsigned bytes: see --scale'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l samples -x -d 'use N samples, drawn without replacement (default: all)'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l sample-seed -x -d 'seed of --samples and of the groups behind the sampling errors'

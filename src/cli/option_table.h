@@ -58,9 +58,9 @@
         "weights of the classes: a JSON list, .npy or .safetensors") \
     row(EXPECT_LOSS, "expect-loss", "X[:RTOL]", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "fail with status 3 before the first product if the loss is not X within RTOL (1e-4)") \
-    row(SCALE, "scale", "X", REAL, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, NULL, \
-        "for unsigned bytes: x = X * byte + SHIFT (no default: say 0.00392156862745098 for pixels in [0, 1])") \
-    row(SHIFT, "shift", "X", REAL, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, "0", \
+    row(SCALE, "scale", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, NULL, \
+        "for unsigned bytes: x = X * byte + SHIFT (no default: say 1/255 for pixels in [0, 1])") \
+    row(SHIFT, "shift", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, "0", \
         "for unsigned bytes: see --scale") \
     /* samples */ \
     row(SAMPLES, "samples", "N", INTEGER, SS_ON_ALL, SAMPLES, 1, 9e15, NULL, NULL, \

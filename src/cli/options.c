@@ -89,6 +89,17 @@ ss_status ss_parse_integer(ss_context *context, const char *what, const char *te
     return SS_OK;
 }
 
+/* "X" or "X/Y". */
+static bool ratio(const char *text, double *value)
+{
+    const char *end = NULL;
+    double      divisor = 1;
+    if (!decimal(text, value, &end)) return false;
+    if (*end == '/' && (!decimal(end + 1, &divisor, &end) || divisor == 0)) return false;
+    *value /= divisor;
+    return *end == '\0' && isfinite(*value);
+}
+
 /* A number with one of the units; factor[i] belongs to units[i]. No unit = factor 1. */
 static bool number_with_unit(const char *text, const char *units, const double *factor, double *value)
 {
@@ -141,6 +152,12 @@ static ss_status set_value(ss_context *context, const ss_option *option, const c
         break;
     case SS_KIND_REAL:
         SS_TRY(ss_parse_real(context, what, text, &setting->number));
+        SS_TRY(check_range(context, option, text, setting->number));
+        break;
+    case SS_KIND_RATIO:
+        if (!ratio(text, &setting->number))
+            SS_FAIL(context, SS_ERROR_USAGE, "%s: '%s' is not a finite number or ratio like 1/255", what,
+                    text);
         SS_TRY(check_range(context, option, text, setting->number));
         break;
     case SS_KIND_SIZE:

@@ -25,6 +25,7 @@ typedef enum ss_option_kind {
     SS_KIND_FLAG,    /* no argument */
     SS_KIND_INTEGER, /* decimal integer */
     SS_KIND_REAL,    /* finite decimal number */
+    SS_KIND_RATIO,   /* the same, or two with a slash between them: 1/255 */
     SS_KIND_SIZE,    /* bytes with K, M, G, T (powers of 1024) */
     SS_KIND_TIME,    /* seconds with s, m, h, d */
     SS_KIND_TEXT,

@@ -76,6 +76,7 @@ static const char *kind_name(const ss_option *option, const ss_setting *setting)
     case SS_KIND_INTEGER:
     case SS_KIND_SIZE: return setting->set ? "integer" : "absent";
     case SS_KIND_REAL:
+    case SS_KIND_RATIO:
     case SS_KIND_TIME: return setting->set ? "number" : "absent";
     case SS_KIND_TEXT:
     case SS_KIND_CHOICE: break;

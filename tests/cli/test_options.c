@@ -56,6 +56,8 @@ static const misuse misuses[] = {
     { { "analyze", SADDLE, "--memory", "1K" }, "--memory: 1K is out of range" },
     { { "analyze", SADDLE, "--time-limit", "10y" }, "--time-limit: '10y' is not a time" },
     { { "analyze", SADDLE, "--time-limit", "0s" }, "--time-limit: 0s is out of range" },
+    { { "analyze", SADDLE, "--scale", "1/0" }, "--scale: '1/0' is not a finite number or ratio" },
+    { { "analyze", SADDLE, "--scale", "1/2/3" }, "--scale: '1/2/3' is not" },
     { { "analyze", SADDLE, "--precision", "fp16" }, "--precision: 'fp16' is none of auto|fp64|fp32|tf32" },
     { { "analyze", SADDLE, "--precision", "fp" }, "--precision: 'fp' is none of" },
     { { "analyze", SADDLE, "--precision", "tf32" }, "needs a GPU" },
