@@ -55,7 +55,7 @@ extern "C" {
     row(SS_ANSWER_FLOOR, "floor") \
     row(SS_ANSWER_FLAT, "flat") \
     row(SS_ANSWER_NOISE, "noise") \
-    row(SS_ANSWER_MAXIMUM, "maximum")  /* nothing falls at second order because everything already did rise */
+    row(SS_ANSWER_MAXIMUM, "maximum")  /* a maximum: every direction falls */
 #define SS_DIRECTION_TABLE(row) \
     row(SS_DIRECTION_GRADIENT, "gradient") \
     row(SS_DIRECTION_WITNESS, "negative_curvature") \
@@ -307,8 +307,9 @@ typedef struct ss_verdict_flat_probe {
 
 /* VERDICT 4. A product counts 1, a gradient 1/2, a loss 1/6; on a subset of the samples that share of it. */
 typedef struct ss_verdict_cost {
-    double  products;   /* product equivalents spent */
-    double  budget;     /* product equivalents allowed */
+    double products;    /* product equivalents spent */
+    double budget;      /* product equivalents allowed; without --max-products the flat-space probe of a
+                           small network may raise it */
     int64_t hessian;    /* calls: products of W, over all samples or some */
     int64_t confirming; /* products of C */
     int64_t gradients;
