@@ -167,7 +167,8 @@ def summarise(name, rows, eta=0.01):
         broken.append(f"{accused} minima accused")
     if open_ >= INCONCLUSIVE[path] * len(rows) and open_:
         broken.append(f"{open_} of {len(rows)} inconclusive")
-    if found < FOUND * len(high):
+    # In a small share of the cases a single one is more than what may be missed of all.
+    if len(high) - found > max(1, (1 - FOUND) * len(high)):
         broken.append(f"{found} of {len(high)} higher-order saddles found")
     if path == "dense":
         counted = [r for r in rows if r["label"] != "failed"]
