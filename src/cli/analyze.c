@@ -14,7 +14,7 @@ typedef struct partial {
 static void write_partial(void *user, const ss_verdict *verdict)
 {
     partial *p = user;
-    if (p->status == SS_OK) p->status = ss_workload_json(p->workload, false, ss_verdict_fields, verdict);
+    if (p->status == SS_OK) p->status = ss_workload_json_partial(p->workload, ss_verdict_fields, verdict);
 }
 
 static void options_from(const ss_settings *s, const ss_workload *w, ss_analyze_options *o)
@@ -95,7 +95,7 @@ ss_status ss_command_analyze(ss_context *context, const ss_settings *settings, i
         SS_FAIL(context, SS_ERROR_USAGE, "--resume needs --checkpoint FILE");
     options_from(settings, &workload, &options);
     if (ss_given(settings, JSON)) options.monitor = write_partial, options.monitor_user = &monitor;
-    SS_TRY(ss_workload_json(&workload, false, ss_verdict_fields, NULL));
+    SS_TRY(ss_workload_json_partial(&workload, ss_verdict_fields, NULL));
     started = true;
     status = ss_analyze(context, workload.objective, &options, &verdict);
     if (status == SS_ERROR_INTERRUPTED) {

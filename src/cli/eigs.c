@@ -157,7 +157,7 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     if (options.low + options.high > op.layout->n)
         SS_FAIL(context, SS_ERROR_USAGE, "--low and --high ask for %lld eigenvalues, there are %lld",
                 (long long)(options.low + options.high), (long long)op.layout->n);
-    SS_TRY(ss_workload_json(&workload, false, ss_eigs_fields, NULL));
+    SS_TRY(ss_workload_json_partial(&workload, ss_eigs_fields, NULL));
     solved = ss_eigen_solve(&op, &options, &found);
     if (found == NULL) {
         ss_workload_discard(&workload);

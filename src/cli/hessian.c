@@ -107,7 +107,7 @@ ss_status ss_command_hessian(ss_context *context, const ss_settings *settings, i
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(ss_workload_operator(&workload, &op));
     SS_TRY(check_memory(&workload, &op, &options));
-    SS_TRY(ss_workload_json(&workload, false, ss_hessian_fields, NULL));
+    SS_TRY(ss_workload_json_partial(&workload, ss_hessian_fields, NULL));
     started = true;
     SS_TRY(ss_dense_eigen(&op, &options, &dense));
     ss_hessian_result result = summarise(&workload, dense, start);

@@ -363,6 +363,14 @@ ss_status ss_workload_json(ss_workload *w, bool complete, const ss_field *fields
     return ss_report_json(w->context, ss_text_of(w->settings, JSON), &w->run, complete, fields, result);
 }
 
+ss_status ss_workload_json_partial(ss_workload *w, const ss_field *fields, const void *result)
+{
+    struct stat info;
+    const char *path = ss_text_of(w->settings, JSON);
+    if (path != NULL && stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return SS_OK;
+    return ss_workload_json(w, false, fields, result);
+}
+
 void ss_workload_discard(ss_workload *w)
 {
     struct stat info;

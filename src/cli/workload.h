@@ -75,7 +75,9 @@ const char *ss_product_name(ss_product product);
 
 /* Writes text to standard output, and to --output when `file` says so. */
 ss_status ss_workload_print(ss_workload *workload, const ss_text *text, const char *file);
-/* Writes --json when it is given. */
+/* Writes --json when it is given: the result so far (only to a regular file, which is replaced each time),
+ * and the last word. */
+ss_status ss_workload_json_partial(ss_workload *workload, const ss_field *fields, const void *result);
 ss_status ss_workload_json(ss_workload *workload, bool complete, const ss_field *fields, const void *result);
 /* Removes the JSON of a run that failed, if it is a regular file. */
 void ss_workload_discard(ss_workload *workload);
