@@ -1,5 +1,6 @@
 /* saddlescope eigs: extreme eigenvalues. */
 #include "backend/backend.h"
+#include "base/output.h"
 #include "cli/commands.h"
 #include "cli/vectors.h"
 #include "cli/workload.h"
@@ -126,6 +127,27 @@ fail:
     return status;
 }
 
+/* --output with a name that ends in .csv gets a table instead of the text. */
+static bool csv_wanted(const ss_settings *s)
+{
+    const char *path = ss_text_of(s, OUTPUT);
+    size_t      length = path != NULL ? strlen(path) : 0;
+    return length > 4 && strcmp(path + length - 4, ".csv") == 0;
+}
+
+static ss_status write_csv(ss_context *context, const char *path, const ss_eigs_result *result)
+{
+    ss_text   csv;
+    ss_status status = SS_OK;
+    ss_text_init(context, &csv);
+    ss_report_eigs_csv(&csv, result);
+    SS_TRY(csv.status);
+    SS_TRY(ss_output_file(context, path, csv.bytes, (size_t)csv.length));
+fail:
+    ss_text_release(&csv);
+    return status;
+}
+
 static ss_status check_options(ss_context *context, const ss_settings *s)
 {
     if (ss_integer_of(s, LOW) + ss_integer_of(s, HIGH) == 0 && !ss_given(s, BELOW))
@@ -167,7 +189,8 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     summarise(&workload, &op, found, options.eta, &result);
     SS_TRY(save(&workload, &op, found, &result));
     ss_report_eigs(&text, &workload.run, &result);
-    SS_TRY(ss_workload_print(&workload, &text, ss_text_of(settings, OUTPUT)));
+    SS_TRY(ss_workload_print(&workload, &text, csv_wanted(settings) ? NULL : ss_text_of(settings, OUTPUT)));
+    if (csv_wanted(settings)) SS_TRY(write_csv(context, ss_text_of(settings, OUTPUT), &result));
     SS_TRY(ss_workload_json(&workload, solved == SS_OK, ss_eigs_fields, &result));
     status = solved; /* interrupted: everything above is delivered, and the exit status says so */
 fail:

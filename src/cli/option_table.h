@@ -127,7 +127,7 @@
     row(JSON, "json", "FILE", TEXT, SS_ON_ALL & ~SS_ON(BENCH), FILES, 0, 0, NULL, NULL, \
         "write the result as JSON (schema saddlescope/1); there from the first minute, replaced as work goes on") \
     row(OUTPUT, "output", "FILE", TEXT, SS_ON_ALL & ~SS_ON(INFO), FILES, 0, 0, NULL, NULL, \
-        "analyze, eigs, bench: the text; hvp, gradient: the vector (safetensors); hessian: the matrix (.npy)") \
+        "analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy)") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \
     row(CHECKPOINT, "checkpoint", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \

@@ -187,7 +187,7 @@ void ss_report_head(ss_text *text, const ss_run *run);
 void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count,
                        double tau);
 
-/* Eigenvalues as CSV: index, value, error, converged. */
-void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count);
+/* Eigenvalues as CSV: end (low, high), index, value, error, converged. */
+void ss_report_eigs_csv(ss_text *text, const ss_eigs_result *result);
 
 #endif

@@ -83,10 +83,16 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
         "ratio: flops of a product to those of a gradient; peak: memory of the program\n");
 }
 
-void ss_report_csv(ss_text *text, const ss_eigenvalue *values, int64_t count)
+static void rows(ss_text *text, const char *end, const ss_eigenvalue *values, int64_t count)
 {
-    ss_text_print(text, "index,value,error,converged\n");
     for (int64_t i = 0; i < count; i++)
-        ss_text_print(text, "%lld,%.17g,%.3g,%d\n", (long long)i, values[i].value, values[i].error,
+        ss_text_print(text, "%s,%lld,%.17g,%.3g,%d\n", end, (long long)i, values[i].value, values[i].error,
                       values[i].converged ? 1 : 0);
+}
+
+void ss_report_eigs_csv(ss_text *text, const ss_eigs_result *result)
+{
+    ss_text_print(text, "end,index,value,error,converged\n");
+    rows(text, "low", result->low, result->n_low);
+    rows(text, "high", result->high, result->n_high);
 }
