@@ -1,6 +1,6 @@
 /* Being stopped: a signal leaves result and checkpoint within one product; a run that is killed at any moment
  * resumes to the same digits as one that was left alone. Five kills in the quick tier, fifty with
- * SS_TEST_ALL=1; the seed of the moments is printed. */
+ * SS_TEST_ALL=1; the seed of the moments is printed. A slow suite: left out under sanitizers. */
 #include "support/program.h"
 #include "support/support.h"
 
