@@ -19,7 +19,8 @@ def count(case):
     for reason in skips:
         print(f"skipped: {name}: {reason}", file=sys.stderr)
     if case.find("skipped") is not None or status == "disabled":
-        print(f"skipped: {name}", file=sys.stderr)
+        lines = [line for line in output.splitlines() if line.strip()]
+        print(f"skipped: {name}: {lines[-1] if lines else status}", file=sys.stderr)
         return 0, 0, 1
     good = status == "run" and case.find("failure") is None
     found = SYNTHESIS.findall(output)
