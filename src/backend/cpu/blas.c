@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <omp.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,10 @@ void ss_blas_prepare_environment(void)
 /* A Rayleigh matrix has order 64 or so: below this, handing out the work takes longer than doing it. */
 #define SINGLE_THREAD_ORDER 256
 
+#define STRIP_FLOPS    5e5 /* of a strip: some 15 microseconds, several times the cost of waking a thread */
+#define STRIP_MULTIPLE 8   /* rows or columns; the kernels' register blocks are multiples or divisors */
+#define MAXIMUM_STRIPS 64  /* OpenBLAS has work buffers for at least that many callers at once */
+
 /* Gives OpenBLAS the context's thread count, at most `most`. */
 static void follow_threads(ss_context *context, int most)
 {
@@ -223,13 +228,56 @@ static ss_status dnnl_product(ss_context *context, const ss_gemm *g, const float
 }
 
 /* Row-major C = A B is column-major C' = B' A': the operands change places. */
-#define FORTRAN_GEMM(type, function)                                                                         \
+#define FORTRAN_GEMM(type, function, g, a, b, c)                                                             \
     do {                                                                                                     \
-        const char ta = g->transpose_a ? 'T' : 'N', tb = g->transpose_b ? 'T' : 'N';                         \
-        const int  m = (int)g->m, n = (int)g->n, k = (int)g->k;                                              \
-        const int  lda = (int)g->lda, ldb = (int)g->ldb, ldc = (int)g->ldc;                                  \
-        const type alpha = (type)g->alpha, beta = (type)g->beta;                                             \
+        const char ta = (g)->transpose_a ? 'T' : 'N', tb = (g)->transpose_b ? 'T' : 'N';                     \
+        const int  m = (int)(g)->m, n = (int)(g)->n, k = (int)(g)->k;                                        \
+        const int  lda = (int)(g)->lda, ldb = (int)(g)->ldb, ldc = (int)(g)->ldc;                            \
+        const type alpha = (type)(g)->alpha, beta = (type)(g)->beta;                                         \
         blas.function(&tb, &ta, &n, &m, &k, &alpha, b, &ldb, a, &lda, &beta, c, &ldc, 1, 1);                 \
+    } while (0)
+
+/* Threads for one product: OpenBLAS's own pool and ours (OpenMP) would fight for the cores at every change
+ * from one to the other, so OpenBLAS keeps to one thread and the product is cut into strips of C, one a
+ * thread. Another BLAS is left to itself. */
+static int strips(ss_context *context, const ss_gemm *g)
+{
+    double  flops = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    int64_t threads = ss_min64(ss_context_threads(context), MAXIMUM_STRIPS);
+    if (!blas.get_threads) return 1;
+    follow_threads(context, 1);
+    threads = ss_min64(threads, (int64_t)fmin(flops / STRIP_FLOPS, MAXIMUM_STRIPS));
+    return (int)ss_max64(1, ss_min64(threads, ss_max64(g->m, g->n) / STRIP_MULTIPLE));
+}
+
+/* Strip `i` of `count`: rows or columns of C, whichever there are more of, in whole multiples. Returns where
+ * it begins and narrows the product to it; `by_rows` says which. */
+static int64_t strip(ss_gemm *g, int i, int count, bool *by_rows)
+{
+    int64_t extent = ss_max64(g->m, g->n), units = (extent + STRIP_MULTIPLE - 1) / STRIP_MULTIPLE;
+    int64_t begin = i * units / count * STRIP_MULTIPLE, end = (i + 1) * units / count * STRIP_MULTIPLE;
+    *by_rows = g->m >= g->n;
+    end = ss_min64(end, extent);
+    if (*by_rows)
+        g->m = end - begin;
+    else
+        g->n = end - begin;
+    return begin;
+}
+
+#define STRIPPED_GEMM(type, function)                                                                        \
+    do {                                                                                                     \
+        int count = strips(context, g);                                                                      \
+        _Pragma("omp parallel for schedule(static) num_threads(count) if (count > 1)") for (int i = 0;       \
+                                                                                            i < count; i++)  \
+        {                                                                                                    \
+            ss_gemm     part = *g;                                                                           \
+            bool        by_rows;                                                                             \
+            int64_t     begin = strip(&part, i, count, &by_rows);                                            \
+            const type *pa = a + (by_rows ? begin * (g->transpose_a ? 1 : g->lda) : 0);                      \
+            const type *pb = b + (by_rows ? 0 : begin * (g->transpose_b ? g->ldb : 1));                      \
+            FORTRAN_GEMM(type, function, &part, pa, pb, c + (by_rows ? begin * g->ldc : begin));             \
+        }                                                                                                    \
     } while (0)
 
 ss_status ss_blas_sgemm(ss_context *context, const ss_gemm *g, const float *a, const float *b, float *c)
@@ -238,8 +286,7 @@ ss_status ss_blas_sgemm(ss_context *context, const ss_gemm *g, const float *a, c
     if (status != SS_OK) return status;
     if (blas.dnnl_sgemm) return dnnl_product(context, g, a, b, c);
     if (!fits(g)) return too_large(context, g);
-    follow_threads(context, INT_MAX);
-    FORTRAN_GEMM(float, sgemm);
+    STRIPPED_GEMM(float, sgemm);
     return SS_OK;
 }
 
@@ -248,8 +295,7 @@ ss_status ss_blas_dgemm(ss_context *context, const ss_gemm *g, const double *a, 
     ss_status status = ss_blas_load(context);
     if (status != SS_OK) return status;
     if (!fits(g)) return too_large(context, g);
-    follow_threads(context, INT_MAX);
-    FORTRAN_GEMM(double, dgemm);
+    STRIPPED_GEMM(double, dgemm);
     return SS_OK;
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARALLEL_WORK 32768 /* elementary operations below which waking threads costs more than it gains */
+#define PARALLEL_WORK 131072 /* elementary operations below which waking threads costs more than it gains */
 
 int ss_cpu_threads(const ss_backend *b, int64_t work)
 {
@@ -96,6 +96,7 @@ ss_status ss_cpu_open(ss_context *context, ss_real real, ss_backend **backend)
     ss_status       status = SS_OK;
     ss_cpu_backend *cpu = NULL;
     *backend = NULL;
+    ss_cpu_wait_quietly();
     SS_TRY(ss_blas_load(context));
     SS_TRY(ss_allocate(context, 1, sizeof *cpu, (void **)&cpu));
     cpu->base = (ss_backend){ .class = &classes[real], .context = context, .real = real, .name = "cpu" };

@@ -31,6 +31,8 @@ ss_status ss_cpu_scratch(ss_backend *b, int64_t count, double **scratch);
 /* Threads to use for `work` elementary operations: 1 below a threshold, so that small networks do not pay for
  * waking threads; never part of a result. */
 int ss_cpu_threads(const ss_backend *b, int64_t work);
+/* Sees to it, once per process, that idle OpenMP threads sleep soon (waiting.c). */
+void ss_cpu_wait_quietly(void);
 
 /* Opens the backend ("cpu"); sets base.name to "cpu". */
 ss_status ss_cpu_open(ss_context *context, ss_real real, ss_backend **backend);
