@@ -72,6 +72,8 @@ typedef struct ss_analysis {
 double ss_analysis_used(const ss_analysis *a);      /* product equivalents */
 double ss_analysis_remaining(const ss_analysis *a); /* budget - used, >= 0 */
 bool   ss_analysis_out_of_time(ss_analysis *a);     /* notes it in the verdict */
+bool   ss_analysis_time_is_short(
+      ss_analysis *a); /* the same as soon as only the finish fits in; for searches */
 /* Float64 loss and gradient at a point over samples (NULL = all). */
 ss_status ss_analysis_loss(ss_analysis *a, const ss_point *point, ss_loss_value *value);
 ss_status ss_analysis_gradient(ss_analysis *a, const ss_samples *samples, const ss_point *point,

@@ -156,7 +156,7 @@ static ss_status lanczos_monitor(void *user, ss_eigen_result *state, ss_eigen_ac
         c->stopped_early = true;
         *action = SS_EIGEN_STOP;
     }
-    if (ss_analysis_out_of_time(a)) *action = SS_EIGEN_STOP;
+    if (ss_analysis_time_is_short(a)) *action = SS_EIGEN_STOP;
     return SS_OK;
 }
 
