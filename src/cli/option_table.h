@@ -101,7 +101,7 @@
     row(MAX_PRODUCTS, "max-products", "N", INTEGER, SS_ON(ANALYZE) | SS_ON(EIGS), EFFORT, 1, 1e9, NULL, "300", \
         "budget: a product counts 1, a gradient 1/2, a loss 1/6") \
     row(TIME_LIMIT, "time-limit", "TIME", TIME, SS_ON(ANALYZE) | SS_ON(EIGS), EFFORT, 0.001, 1e9, NULL, NULL, \
-        "stop after TIME (90s, 10m, 2h) with what is known then") \
+        "stop after about TIME (90s, 10m, 2h) with what is known then") \
     row(DENSE_LIMIT, "dense-limit", "N", INTEGER, SS_ON(ANALYZE), EFFORT, 0, 1e6, NULL, "4096", \
         "up to N parameters the whole Hessian is formed and the answer is exact") \
     row(TAU, "tau", "X", REAL, SS_ON(ANALYZE) | SS_ON(HESSIAN), EFFORT, 0, 1e300, NULL, NULL, \
