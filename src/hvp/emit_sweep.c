@@ -5,15 +5,25 @@
 
 /* ---- Buffers, operands, steps ---- */
 
+/* Makes room for one more element of an array that holds `count`, doubling its capacity from `start` on. */
+static ss_status make_room(ss_context *context, int64_t count, int64_t start, size_t size, int64_t *capacity,
+                           void **array)
+{
+    ss_status status = SS_OK;
+    int64_t   wanted = *capacity ? 2 * *capacity : start;
+    if (count < *capacity) return SS_OK;
+    SS_TRY(ss_reallocate(context, wanted, size, array));
+    *capacity = wanted;
+fail:
+    return status;
+}
+
 ss_status ss_emit_add_buffer(ss_program *p, ss_slot slot, int64_t bytes, bool laned, int64_t lane_stride,
                              int64_t offset, int32_t *number)
 {
     ss_status status = SS_OK;
-    if (p->n_buffers == p->buffer_capacity) {
-        int64_t capacity = p->buffer_capacity ? 2 * p->buffer_capacity : 64;
-        SS_TRY(ss_reallocate(p->context, capacity, sizeof *p->buffers, (void **)&p->buffers));
-        p->buffer_capacity = capacity;
-    }
+    SS_TRY(make_room(p->context, p->n_buffers, 64, sizeof *p->buffers, &p->buffer_capacity,
+                     (void **)&p->buffers));
     p->buffers[p->n_buffers] = (ss_buffer){ .slot = slot,
                                             .laned = laned,
                                             .bytes = bytes,
@@ -29,11 +39,8 @@ fail:
 ss_status ss_emit_add_operand(ss_program *p, const ss_operand *operand)
 {
     ss_status status = SS_OK;
-    if (p->n_operands == p->operand_capacity) {
-        int64_t capacity = p->operand_capacity ? 2 * p->operand_capacity : 256;
-        SS_TRY(ss_reallocate(p->context, capacity, sizeof *p->operands, (void **)&p->operands));
-        p->operand_capacity = capacity;
-    }
+    SS_TRY(make_room(p->context, p->n_operands, 256, sizeof *p->operands, &p->operand_capacity,
+                     (void **)&p->operands));
     p->operands[p->n_operands++] = *operand;
 fail:
     return status;
@@ -44,11 +51,8 @@ ss_status ss_emit_add_step(emitter *e, const ss_step *step)
 {
     ss_status     status = SS_OK;
     ss_step_list *list = e->list;
-    if (list->count == list->capacity) {
-        int64_t capacity = list->capacity ? 2 * list->capacity : 64;
-        SS_TRY(ss_reallocate(e->program->context, capacity, sizeof *list->steps, (void **)&list->steps));
-        list->capacity = capacity;
-    }
+    SS_TRY(make_room(e->program->context, list->count, 64, sizeof *list->steps, &list->capacity,
+                     (void **)&list->steps));
     list->steps[list->count] = *step;
     list->steps[list->count].n_operands = (int32_t)(e->program->n_operands - step->first_operand);
     list->count++;

@@ -130,7 +130,6 @@ typedef struct ss_program {
     double      step;         /* of the point */
     const void *direction;    /* of the point, padded, device; NULL = theta */
     double      decay_loss;   /* sum of lambda/2 w'w at the point */
-    int64_t     prologues;    /* times that the prologue has run */
     double     *row_loss;     /* host [samples * rows]: w l of the last loss or gradient */
     int64_t     kinks, units; /* counted by SS_STEP_KINKS */
 } ss_program;

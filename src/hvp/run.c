@@ -319,7 +319,6 @@ ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, v
     if (!p->ready) {
         SS_TRY(run_list(p, &p->prologue, &x));
         p->ready = true;
-        p->prologues++;
     }
     p->decay_loss = p->problem->frozen_decay;
     p->kinks = p->units = 0;
