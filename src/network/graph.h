@@ -10,12 +10,35 @@
 
 struct ss_archive;
 
+/* What an input of the network is filled with. Arrays are found in the data set by name. */
+typedef enum ss_source {
+    SS_SOURCE_INPUT,              /* the data set's inputs, whatever their name (reals, scaled) */
+    SS_SOURCE_TOKEN_IDS,          /* "input_ids": integers below `limit` */
+    SS_SOURCE_TOKEN_TYPES,        /* "token_type_ids", zeros where the data have none; below `limit` */
+    SS_SOURCE_ATTENTION_MASK,     /* "attention_mask", ones where the data have none */
+    SS_SOURCE_POSITIONS,          /* 0 ... T - 1, plus `parameter` */
+    SS_SOURCE_POSITIONS_ATTENDED, /* OPT: cumulated attention mask, times the mask, minus 1, plus `parameter`
+                                   */
+    SS_SOURCE_POSITIONS_NOT_PADDED, /* RoBERTa: cumulated (id != p) times (id != p), plus p = `parameter` */
+    SS_SOURCE_PATCHES /* "pixel_values" [C, H, W] as rows of patches [N, C p p], p = `parameter` */
+} ss_source;
+
+typedef struct ss_graph_input {
+    ss_source source;
+    int32_t   value;     /* its number; value->source points back */
+    int64_t   parameter; /* see ss_source */
+    int64_t   limit;     /* ids must be below it (rows of the table they index); 0 = no limit */
+} ss_graph_input;
+#define SS_MAX_SOURCES 6
+
 typedef struct ss_graph {
-    ss_context *context;
-    ss_value   *values; /* [n_values]; value 0 is the network's input */
-    int32_t     n_values;
-    ss_node    *nodes; /* [n_nodes], in evaluation order */
-    int32_t     n_nodes;
+    ss_context    *context;
+    ss_value      *values;                 /* [n_values]; value 0 is the network's (first) input */
+    ss_graph_input inputs[SS_MAX_SOURCES]; /* [n_inputs] */
+    int32_t        n_inputs;
+    int32_t        n_values;
+    ss_node       *nodes; /* [n_nodes], in evaluation order */
+    int32_t        n_nodes;
     ss_parameter
            *parameters; /* [n_parameters], sorted by name: the canonical order of the parameter vector */
     int32_t n_parameters;
@@ -34,6 +57,14 @@ typedef struct ss_graph {
 ss_status ss_graph_create(ss_context *context, ss_graph **graph);
 void      ss_graph_destroy(ss_graph *graph); /* NULL allowed */
 ss_status ss_graph_add_input(ss_graph *graph, int32_t rank, const int64_t *shape, int32_t *value);
+/* Adds one more input; `parameter` and `limit` as in ss_graph_input. SS_SOURCE_INPUT and SS_SOURCE_PATCHES
+ * are real, all others integer [T]. ss_graph_add_input is this with SS_SOURCE_INPUT. */
+ss_status ss_graph_add_source(ss_graph *graph, ss_source source, int32_t rank, const int64_t *shape,
+                              int64_t parameter, int64_t limit, int32_t *value);
+/* Declares a constant of the network (never a parameter) that is computed, not read: float64 values,
+ * row-major, copied. */
+ss_status ss_graph_add_constant(ss_graph *graph, const char *name, int32_t rank, const int64_t *shape,
+                                const double *values, int32_t *parameter);
 /* Declares a parameter by name and expected shape; the stored bytes are bound later. */
 ss_status ss_graph_add_parameter(ss_graph *graph, const char *name, int32_t rank, const int64_t *shape,
                                  bool trainable, int32_t *parameter);

@@ -33,6 +33,8 @@ typedef struct ss_value {
     int64_t view_stride[SS_MAX_RANK - 1]; /* elements, [rank], for a view */
     int32_t uses;                         /* nodes that read it or a view of it */
     int32_t views;                        /* values that are views of it */
+    int32_t source;  /* number of the network's input that it is (graph.h), -1 = computed or a view */
+    bool    integer; /* int64 elements (ids, positions, masks): no tangent, no adjoint */
 } ss_value;
 
 struct ss_node {
