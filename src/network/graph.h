@@ -31,11 +31,20 @@ typedef struct ss_graph_input {
 } ss_graph_input;
 #define SS_MAX_SOURCES 6
 
+/* The last linear map of a language model, kept apart so that the loss can be fused with it (ss_op_head): the
+ * graph's output is then its input x [T, D], and the predictions are cap(x w' + b) [T, classes]. */
+typedef struct ss_graph_head {
+    int32_t weight, bias; /* parameters; weight -1 = no such head, bias -1 = none */
+    double  cap;          /* soft cap of the logits, 0 = none */
+    int64_t classes;      /* V */
+} ss_graph_head;
+
 typedef struct ss_graph {
     ss_context    *context;
     ss_value      *values;                 /* [n_values]; value 0 is the network's (first) input */
     ss_graph_input inputs[SS_MAX_SOURCES]; /* [n_inputs] */
     int32_t        n_inputs;
+    ss_graph_head  head; /* weight -1 unless a builder sets it; renumbered with the parameters */
     int32_t        n_values;
     ss_node       *nodes; /* [n_nodes], in evaluation order */
     int32_t        n_nodes;
