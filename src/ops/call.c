@@ -98,8 +98,8 @@ static ss_mask present_derivatives(const ss_call *call, ss_sweep sweep)
     return have & ~ss_sweep_outputs(sweep);
 }
 
-/* output := 0 unless it accumulates. Rows of losses are float64 whatever the real type. */
-static ss_status clear(const ss_call *call, int operand)
+/* Rows of losses are float64 whatever the real type. */
+ss_status ss_call_clear(const ss_call *call, int operand)
 {
     const ss_tensor *tensor = &call->operand[operand];
     ss_backend      *b = call->backend;
@@ -132,7 +132,7 @@ ss_status ss_frame_begin(ss_frame *frame, const ss_op *op, ss_sweep sweep, const
         if ((outputs & bit) == 0 || call->operand[i].data == NULL) continue;
         ss_mask needed = op->needs(call->node, sweep, have, bit);
         if (needed == 0) {
-            SS_TRY(clear(call, i));
+            SS_TRY(ss_call_clear(call, i));
         } else {
             frame->reads |= needed;
             frame->writes |= bit;

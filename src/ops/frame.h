@@ -21,6 +21,9 @@ ss_mask ss_sweep_outputs(ss_sweep sweep);
 /* Fills the frame and clears the wanted outputs that are zero (accumulated ones stay as they are). */
 ss_status ss_frame_begin(ss_frame *frame, const ss_op *op, ss_sweep sweep, const ss_call *call);
 
+/* Output `operand` (an SS_OPERAND number) := 0 unless it accumulates: for sweeps that add term by term. */
+ss_status ss_call_clear(const ss_call *call, int operand);
+
 /* Is this operand handed out? */
 static inline bool ss_frame_has(const ss_frame *frame, ss_derivative derivative, int role)
 {

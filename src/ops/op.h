@@ -83,6 +83,8 @@ typedef struct ss_attributes {
     int64_t      window; /* attention: it sees the last `window` keys only (itself included); 0 = all */
     int64_t      top_k;  /* router: experts chosen per row */
     bool         keep_logits; /* head: SAVED holds the logits too */
+    bool residual; /* head: TANGENT_BACKWARD leaves the loss's own curvature out (Hessian - Gauss-Newton) */
+    int64_t chunk; /* head: tokens whose logits are formed at a time; 0 = by a fixed budget */
 } ss_attributes;
 
 typedef enum ss_op_kind {
@@ -114,9 +116,11 @@ typedef struct ss_op {
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
-    /* Share of this operator's units that lie at kinks: input values whose sign decides the branch; NULL or
-     * false = smooth */
+    /* Has this operator kinks: values of input 0 whose side of zero decides the branch? NULL or false =
+     * smooth
+     */
     bool (*kinked)(const ss_node *node);
+    bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
     /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
      * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. */
     int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
