@@ -167,6 +167,34 @@ void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role)
                                                  : NULL;
 }
 
+ss_status ss_frame_heads(const ss_frame *frame, ss_derivative derivative, int role, ss_heads *heads)
+{
+    const ss_tensor *t = &frame->call->operand[SS_OPERAND(derivative, role)];
+    *heads = (ss_heads){ 0 };
+    if (!ss_frame_has(frame, derivative, role) || t->data == NULL) return SS_OK;
+    if (t->rank != 4 || (t->shape[3] > 1 && t->stride[3] != 1)) {
+        char text[128];
+        return ss_fail(frame->call->backend->context, SS_ERROR_INTERNAL,
+                       "a tensor of shape %s cannot be viewed as heads with unit stride",
+                       ss_node_shape_text(t->rank, t->shape, text, sizeof text));
+    }
+    *heads = (ss_heads){ .data = t->data,
+                         .batch = t->shape[0],
+                         .tokens = t->shape[1],
+                         .heads = t->shape[2],
+                         .dim = t->shape[3],
+                         .batch_stride = t->stride[0],
+                         .token_stride = t->stride[1],
+                         .head_stride = t->stride[2],
+                         .lane_stride = t->lane_stride };
+    return SS_OK;
+}
+
+void *ss_frame_workspace(const ss_frame *frame)
+{
+    return frame->call->operand[SS_OPERAND(SS_PRIMAL, SS_WORKSPACE)].data;
+}
+
 ss_status ss_node_fail(ss_context *context, const ss_node *node, const char *format, ...)
 {
     char    text[512];

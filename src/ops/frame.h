@@ -46,6 +46,13 @@ int64_t ss_frame_lanes(const ss_frame *frame, ss_sweep sweep);
 /* Address of an operand that is not a matrix of reals (class ids, row weights); NULL when not handed out. */
 void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role);
 
+/* The operand, of rank 4 with the samples, as heads [batch, tokens, heads, dim]; absent when it is not handed
+ * out. SS_ERROR_INTERNAL unless dim has unit stride. */
+ss_status ss_frame_heads(const ss_frame *frame, ss_derivative derivative, int role, ss_heads *heads);
+
+/* The workspace of this sweep (ss_op.workspace); NULL when there is none. */
+void *ss_frame_workspace(const ss_frame *frame);
+
 /* For elementwise operators: the widest row (a trailing part of a sample) for which every operand handed out
  * is a matrix. */
 int64_t ss_frame_row_width(const ss_frame *frame);

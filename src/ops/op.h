@@ -31,7 +31,7 @@ typedef enum ss_role {
     SS_ROW_WEIGHT,                   /* loss heads: float64 [rows]; primal only */
     SS_ROW_LOSS,                     /* loss heads: float64 [rows], output of forward; its tangent likewise */
     SS_CLASS_WEIGHT,                 /* loss heads: float64 [cols]; primal only */
-    SS_WORKSPACE,                    /* reals that live during one sweep only; see ss_op.workspace */
+    SS_WORKSPACE,                    /* reals that live during one sweep only; primal; see ss_op.workspace */
     SS_ROLE_COUNT
 } ss_role;
 
@@ -122,7 +122,8 @@ typedef struct ss_op {
     bool (*kinked)(const ss_node *node);
     bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
     /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
-     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. */
+     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. `needs` does not
+     * name it: it is there whenever this is not 0. */
     int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
 } ss_op;
 
