@@ -67,7 +67,8 @@ ss_status ss_graph_create(ss_context *context, ss_graph **graph);
 void      ss_graph_destroy(ss_graph *graph); /* NULL allowed */
 ss_status ss_graph_add_input(ss_graph *graph, int32_t rank, const int64_t *shape, int32_t *value);
 /* Adds one more input; `parameter` and `limit` as in ss_graph_input. SS_SOURCE_INPUT and SS_SOURCE_PATCHES
- * are real, all others integer [T]. ss_graph_add_input is this with SS_SOURCE_INPUT. */
+ * (declared as its patches [N, C p p]) are real, all others integer [T]. The first one must be the first
+ * value of the graph. ss_graph_add_input is this with SS_SOURCE_INPUT. */
 ss_status ss_graph_add_source(ss_graph *graph, ss_source source, int32_t rank, const int64_t *shape,
                               int64_t parameter, int64_t limit, int32_t *value);
 /* Declares a constant of the network (never a parameter) that is computed, not read: float64 values,
@@ -77,6 +78,9 @@ ss_status ss_graph_add_constant(ss_graph *graph, const char *name, int32_t rank,
 /* Declares a parameter by name and expected shape; the stored bytes are bound later. */
 ss_status ss_graph_add_parameter(ss_graph *graph, const char *name, int32_t rank, const int64_t *shape,
                                  bool trainable, int32_t *parameter);
+/* States the shape of the tensor in the weights file where it is another one with the same elements in C
+ * order: patch weights [D, C, p, p] for a linear map of [D, C p p], position tables [1, N, D]. */
+ss_status ss_graph_set_stored_shape(ss_graph *graph, int32_t parameter, int32_t rank, const int64_t *shape);
 /* Adds a node; its output value is inferred by the operator. `inputs` and `parameters` as in ss_node. */
 ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
                             const ss_attributes *attributes, int32_t n_inputs, const int32_t *inputs,
@@ -86,8 +90,9 @@ ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
 ss_status ss_graph_add_view(ss_graph *graph, int32_t base, int32_t rank, const int64_t *shape, int64_t offset,
                             const int64_t *strides, int32_t *value);
 
-/* Appends the loss on the network's output, or replaces the attributes of the one that is there.
- * `attributes`: loss, smoothing, class_ids. */
+/* Appends the loss on the network's output (ss_op_head where the graph has a head, else ss_op_loss), or
+ * replaces the attributes of the one that is there. `attributes`: loss, smoothing, class_ids; those of the
+ * head are filled in. */
 ss_status ss_graph_add_loss(ss_graph *graph, const ss_attributes *attributes, int32_t *node);
 /* Sorts the parameters by name and renumbers the nodes' references; binding and activating call it. Numbers
  * handed out by ss_graph_add_parameter are void afterwards. SS_ERROR_INPUT when two have the same name. */
@@ -100,8 +105,8 @@ const char *ss_graph_value_origin(const ss_graph *graph, int32_t value);
  * file carries one more prefix ("model.", "module."), it is stripped, and the description says so. The
  * archive is kept open by the graph (ownership passes on success). */
 ss_status ss_graph_bind(ss_graph *graph, struct ss_archive *archive, const char *path);
-/* Binds seeded initial weights: torch's defaults, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); stream
- * SS_STREAM_WEIGHTS. */
+/* Binds seeded initial weights: torch's defaults, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for linear maps, N(0, 1)
+ * for embeddings; stream SS_STREAM_WEIGHTS. */
 ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed);
 
 /* Chooses the active parameters by globs (NULL or 0 patterns = all trainable ones; excludes win), gives

@@ -209,7 +209,6 @@ void ss_network_parameter(const ss_network *network, int64_t index, ss_parameter
     const ss_parameter *p = &network->graph->parameters[index];
     *info = (ss_parameter_info){ .name = p->name,
                                  .type = p->array.type,
-                                 .rank = p->array.rank,
                                  .count = p->count,
                                  .trainable = p->trainable,
                                  .active = p->offset >= 0,
@@ -217,7 +216,10 @@ void ss_network_parameter(const ss_network *network, int64_t index, ss_parameter
                                  .canonical = p->canonical,
                                  .offset = p->offset,
                                  .first_layer = p->first_layer };
-    for (int32_t d = 0; d < p->array.rank; d++) info->shape[d] = p->array.shape[d];
+    bool as_declared = p->stored_rank == 0;
+    info->rank = as_declared ? p->array.rank : p->stored_rank;
+    for (int32_t d = 0; d < info->rank; d++)
+        info->shape[d] = as_declared ? p->array.shape[d] : p->stored_shape[d];
 }
 
 int64_t ss_network_n(const ss_network *network)

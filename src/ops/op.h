@@ -31,7 +31,7 @@ typedef enum ss_role {
     SS_ROW_WEIGHT,                   /* loss heads: float64 [rows]; primal only */
     SS_ROW_LOSS,                     /* loss heads: float64 [rows], output of forward; its tangent likewise */
     SS_CLASS_WEIGHT,                 /* loss heads: float64 [cols]; primal only */
-    SS_WORKSPACE,                    /* reals that live during one sweep only; see ss_op.workspace */
+    SS_WORKSPACE,                    /* reals that live during one sweep only; primal; see ss_op.workspace */
     SS_ROLE_COUNT
 } ss_role;
 
@@ -83,6 +83,8 @@ typedef struct ss_attributes {
     int64_t      window; /* attention: it sees the last `window` keys only (itself included); 0 = all */
     int64_t      top_k;  /* router: experts chosen per row */
     bool         keep_logits; /* head: SAVED holds the logits too */
+    bool residual; /* head: TANGENT_BACKWARD leaves the loss's own curvature out (Hessian - Gauss-Newton) */
+    int64_t chunk; /* head: tokens whose logits are formed at a time; 0 = by a fixed budget */
 } ss_attributes;
 
 typedef enum ss_op_kind {
@@ -114,11 +116,14 @@ typedef struct ss_op {
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
-    /* Share of this operator's units that lie at kinks: input values whose sign decides the branch; NULL or
-     * false = smooth */
+    /* Has this operator kinks: values of input 0 whose side of zero decides the branch? NULL or false =
+     * smooth
+     */
     bool (*kinked)(const ss_node *node);
+    bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
     /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
-     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. */
+     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. `needs` does not
+     * name it: it is there whenever this is not 0. */
     int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
 } ss_op;
 
