@@ -48,14 +48,18 @@
         "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz]; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it)") \
-    row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits", NULL, \
-        "loss, a mean over the counted targets of the whole data set") \
+    row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
+        "loss, a mean over the counted targets of the whole data set (default: what the network was made for)") \
     row(WEIGHT_DECAY, "weight-decay", "[GLOB=]X", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "adds X/2 ||w||^2 for the parameters that match GLOB (default all); repeatable, later ones win") \
     row(LABEL_SMOOTHING, "label-smoothing", "X", REAL, SS_ON_ALL, OBJECTIVE, 0, 0.999999999, NULL, "0", \
         "label smoothing of cross_entropy, in [0, 1)") \
     row(CLASS_WEIGHTS, "class-weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "weights of the classes: a JSON list, .npy or .safetensors") \
+    row(INIT_RANDOM, "init-random", "SEED", INTEGER, SS_ON_ALL, OBJECTIVE, 0, 9e15, NULL, NULL, \
+        "transformers: start all weights at random as the configuration says, whatever is stored") \
+    row(INIT_MISSING, "init-missing", "NAME:SEED", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
+        "transformers: start the missing tensor NAME, or those of module NAME, at random; repeatable") \
     row(EXPECT_LOSS, "expect-loss", "X[:RTOL]", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "fail with status 3 before the first product if the loss is not X within RTOL (1e-4)") \
     row(SCALE, "scale", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, NULL, \

@@ -41,15 +41,22 @@ fail:
 static ss_status record_files(ss_workload *w)
 {
     ss_status status = SS_OK;
-    char     *description = NULL;
-    if (w->folder != NULL) SS_TRY(ss_format(w->context, &description, "%snetwork.json", w->folder));
-    SS_TRY(add_file(w, "network", description != NULL ? description : w->settings->network));
+    char     *description = NULL, *config = NULL;
+    if (w->folder != NULL) {
+        SS_TRY(ss_format(w->context, &description, "%snetwork.json", w->folder));
+        SS_TRY(ss_format(w->context, &config, "%sconfig.json", w->folder));
+        SS_TRY(add_file(w, "network", description));
+        SS_TRY(add_file(w, "configuration", config));
+    } else {
+        SS_TRY(add_file(w, "network", w->settings->network));
+    }
     SS_TRY(add_file(w, "weights", ss_network_weights(w->network)));
     SS_TRY(add_data(w));
     SS_TRY(add_file(w, "objective", w->stated.path));
     SS_TRY(add_file(w, "class weights", ss_text_of(w->settings, CLASS_WEIGHTS)));
 fail:
     ss_free(w->context, description);
+    ss_free(w->context, config);
     return status;
 }
 

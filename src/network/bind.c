@@ -103,8 +103,7 @@ static ss_status refuse_extra(const ss_graph *graph, const ss_archive *archive, 
     return SS_OK;
 }
 
-/* Checks type, shape and values of a stored tensor and makes the parameter point at it. */
-static ss_status bind_one(ss_context *context, ss_parameter *p, const ss_array *array, const char *path)
+ss_status ss_graph_bind_array(ss_context *context, ss_parameter *p, const ss_array *array, const char *path)
 {
     ss_status      status = SS_OK;
     char           found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT], name[SS_QUOTE_TEXT];
@@ -174,7 +173,7 @@ ss_status ss_graph_bind(ss_graph *graph, ss_archive *archive, const char *path)
     for (int32_t i = 0; i < graph->n_parameters; i++) {
         if (graph->parameters[i].computed) continue;
         SS_TRY(find_prefixed(context, archive, prefix, length, graph->parameters[i].name, &array));
-        SS_TRY(bind_one(context, &graph->parameters[i], array, path));
+        SS_TRY(ss_graph_bind_array(context, &graph->parameters[i], array, path));
     }
     SS_TRY(describe(graph, "", prefix, length));
     SS_TRY(ss_reallocate(context, graph->n_files + 1, sizeof(ss_archive *), (void **)&graph->files));

@@ -73,8 +73,8 @@ static const ss_node *next_linear(const finder *f, int32_t v, int64_t units, boo
         if (graph->values[v].uses != 1 || f->reader[v] < 0) return NULL;
         const ss_node *node = &graph->nodes[f->reader[v]];
         if (!is_whole(graph, node->input[0])) return NULL;
-        bool head = node->op == &ss_op_head &&
-                    (double)graph->parameters[node->parameter[0]].count <= basis_work;
+        bool head =
+            node->op == &ss_op_head && (double)graph->parameters[node->parameter[0]].count <= basis_work;
         if (node->op == &ss_op_linear || head) return inputs_of(graph, node) % units == 0 ? node : NULL;
         if (node->op != &ss_op_pointwise ||
             (node->attributes.function != SS_RELU && node->attributes.function != SS_LEAKY_RELU))
@@ -95,20 +95,20 @@ static ss_status find_between(finder *f, const ss_node *node)
     const ss_node  *linear = next_linear(f, node->output, units, &bent);
     if (linear == NULL) return SS_OK;
 
-    int32_t         weight = parameter_of(node, 0), bias = parameter_of(node, 1);
-    ss_gauge_group  g = { .kind = is_norm ? SS_GAUGE_NORM_GAIN : SS_GAUGE_RESCALING,
-                          .count = units,
-                          .units = units,
-                          .row = is_norm ? 1 : inputs_of(graph, node),
-                          .out = outputs_of(graph, linear),
-                          .in = inputs_of(graph, linear),
-                          .transposed = node->attributes.transposed,
-                          .next_transposed = linear->attributes.transposed,
-                          .gain_offset = is_norm ? node->attributes.gain_offset : 0.0,
-                          .weight = weight,
-                          .bias = bias,
-                          .next = linear->parameter[0],
-                          .next_bias = -1 };
+    int32_t        weight = parameter_of(node, 0), bias = parameter_of(node, 1);
+    ss_gauge_group g = { .kind = is_norm ? SS_GAUGE_NORM_GAIN : SS_GAUGE_RESCALING,
+                         .count = units,
+                         .units = units,
+                         .row = is_norm ? 1 : inputs_of(graph, node),
+                         .out = outputs_of(graph, linear),
+                         .in = inputs_of(graph, linear),
+                         .transposed = node->attributes.transposed,
+                         .next_transposed = linear->attributes.transposed,
+                         .gain_offset = is_norm ? node->attributes.gain_offset : 0.0,
+                         .weight = weight,
+                         .bias = bias,
+                         .next = linear->parameter[0],
+                         .next_bias = -1 };
     if (is_free(graph, weight) && is_free(graph, g.next) && (bias < 0 || is_free(graph, bias))) {
         ss_gauge_group scaling = g;
         double         work = (double)units * (double)units * (double)(g.row + g.out);

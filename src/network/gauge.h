@@ -17,8 +17,8 @@
  *
  * In a transformer this finds the shifts of an untied vocabulary head and in front of its last LayerNorm, the
  * gain of the final norm against an untied head, units of a ReLU mlp, and the basis between LoRA's A and B.
- * Not looked for: the bases of values and keys within a head, norm gains that several projections read, shifts
- * along the residual stream. */
+ * Not looked for: the bases of values and keys within a head, norm gains that several projections read,
+ * shifts along the residual stream. */
 #ifndef SS_NETWORK_GAUGE_H
 #define SS_NETWORK_GAUGE_H
 
@@ -45,18 +45,18 @@ typedef enum ss_gauge_kind {
  * not touch that parameter. */
 typedef struct ss_gauge_group {
     ss_gauge_kind kind;
-    int64_t       first;       /* first coefficient in c */
-    int64_t       count;       /* coefficients */
-    int64_t       units;       /* h: rows of the first weight, elements of its bias */
-    int64_t       row;         /* elements per row of the first weight; 1 for a gain */
-    int64_t       out, in;     /* next weight: rows, columns; column j belongs to unit j % h */
-    double        gain_offset; /* added to the stored gain */
+    int64_t       first;           /* first coefficient in c */
+    int64_t       count;           /* coefficients */
+    int64_t       units;           /* h: rows of the first weight, elements of its bias */
+    int64_t       row;             /* elements per row of the first weight; 1 for a gain */
+    int64_t       out, in;         /* next weight: rows, columns; column j belongs to unit j % h */
+    double        gain_offset;     /* added to the stored gain */
     bool          transposed;      /* the first weight is stored [row, h] */
     bool          next_transposed; /* the next weight is stored [in, out] */
-    int32_t       weight;      /* first weight [h, row] */
-    int32_t       bias;        /* first bias [h] */
-    int32_t       next;        /* next weight [out, in]; read but not moved by a translation */
-    int32_t       next_bias;   /* next bias [out]; translation only */
+    int32_t       weight;          /* first weight [h, row] */
+    int32_t       bias;            /* first bias [h] */
+    int32_t       next;            /* next weight [out, in]; read but not moved by a translation */
+    int32_t       next_bias;       /* next bias [out]; translation only */
 } ss_gauge_group;
 
 typedef struct ss_gauge {

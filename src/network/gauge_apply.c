@@ -97,7 +97,8 @@ static void basis(const ss_gauge_group *g, const parts *p, const double *c)
         }
     for (int64_t k = 0; k < g->out; k++)
         for (int64_t l = 0; l < h; l++)
-            for (int64_t i = 0; i < h; i++) p->next[next_at(g, k, i)] -= p->n[next_at(g, k, l)] * c[l * h + i];
+            for (int64_t i = 0; i < h; i++)
+                p->next[next_at(g, k, i)] -= p->n[next_at(g, k, l)] * c[l * h + i];
 }
 
 static void basis_transposed(const ss_gauge_group *g, const parts *p, double *c)
@@ -111,7 +112,8 @@ static void basis_transposed(const ss_gauge_group *g, const parts *p, double *c)
         }
     for (int64_t k = 0; k < g->out; k++)
         for (int64_t l = 0; l < h; l++)
-            for (int64_t i = 0; i < h; i++) c[l * h + i] -= p->n[next_at(g, k, l)] * p->next[next_at(g, k, i)];
+            for (int64_t i = 0; i < h; i++)
+                c[l * h + i] -= p->n[next_at(g, k, l)] * p->next[next_at(g, k, i)];
 }
 
 static void translation(const ss_gauge_group *g, const parts *p, const double *c)

@@ -105,6 +105,8 @@ const char *ss_graph_value_origin(const ss_graph *graph, int32_t value);
  * file carries one more prefix ("model.", "module."), it is stripped, and the description says so. The
  * archive is kept open by the graph (ownership passes on success). */
 ss_status ss_graph_bind(ss_graph *graph, struct ss_archive *archive, const char *path);
+/* Checks type, shape and values of a stored tensor and makes the parameter point at it (borrowed). */
+ss_status ss_graph_bind_array(ss_context *context, ss_parameter *p, const ss_array *array, const char *path);
 /* Binds seeded initial weights: torch's defaults, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for linear maps, N(0, 1)
  * for embeddings; stream SS_STREAM_WEIGHTS. */
 ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed);

@@ -8,21 +8,37 @@
 #include <string.h>
 
 /* Options that change the function and are not built: each must be off. */
-static const char *const must_be_off[] = { "use_dora",         "modules_to_save", "rank_pattern",
-                                           "alpha_pattern",    "lora_bias",       "layer_replication",
-                                           "target_parameters", "megatron_config", "trainable_token_indices",
-                                           "use_qalora",       "arrow_config",    "alora_invocation_tokens",
-                                           "use_bdlora",       "corda_config",    "eva_config",
-                                           "loftq_config",     "ensure_weight_tying" };
+static const char *const must_be_off[] = {
+    "use_dora",          "modules_to_save",    "rank_pattern",
+    "alpha_pattern",     "lora_bias",          "layer_replication",
+    "target_parameters", "megatron_config",    "trainable_token_indices",
+    "use_qalora",        "arrow_config",       "alora_invocation_tokens",
+    "use_bdlora",        "corda_config",       "eva_config",
+    "loftq_config",      "ensure_weight_tying"
+};
 
 /* Options that are read, or that say how A and B came about. */
-static const char *const harmless[] = {
-    "peft_type",        "r",               "lora_alpha",       "use_rslora",       "bias",
-    "target_modules",   "exclude_modules", "fan_in_fan_out",   "task_type",        "inference_mode",
-    "init_lora_weights", "lora_dropout",   "layers_pattern",   "layers_to_transform", "auto_mapping",
-    "base_model_name_or_path", "revision", "runtime_config",   "peft_version",     "megatron_core",
-    "qalora_group_size"
-};
+static const char *const harmless[] = { "peft_type",
+                                        "r",
+                                        "lora_alpha",
+                                        "use_rslora",
+                                        "bias",
+                                        "target_modules",
+                                        "exclude_modules",
+                                        "fan_in_fan_out",
+                                        "task_type",
+                                        "inference_mode",
+                                        "init_lora_weights",
+                                        "lora_dropout",
+                                        "layers_pattern",
+                                        "layers_to_transform",
+                                        "auto_mapping",
+                                        "base_model_name_or_path",
+                                        "revision",
+                                        "runtime_config",
+                                        "peft_version",
+                                        "megatron_core",
+                                        "qalora_group_size" };
 
 static bool is_listed(const char *key, const char *const *list, size_t count)
 {
@@ -38,17 +54,18 @@ static bool is_empty(const ss_json_value *value)
         bool on = true;
         return ss_json_boolean(value->parent, value->key, &on) == SS_OK && !on;
     }
-    return (ss_json_is(value, SS_JSON_ARRAY) || ss_json_is(value, SS_JSON_OBJECT)) && ss_json_length(value) == 0;
+    return (ss_json_is(value, SS_JSON_ARRAY) || ss_json_is(value, SS_JSON_OBJECT)) &&
+           ss_json_length(value) == 0;
 }
 
 static ss_status read_config(const ss_json_value *root, ss_adapter *adapter)
 {
     static const char *const types[] = { "LORA" }, *const biases[] = { "none" };
-    ss_status                status = SS_OK;
-    ss_json_value            member = { 0 };
-    int32_t                  choice;
-    double                   alpha = 8.0;
-    bool                     rank_stabilised = false;
+    ss_status     status = SS_OK;
+    ss_json_value member = { 0 };
+    int32_t       choice;
+    double        alpha = 8.0;
+    bool          rank_stabilised = false;
 
     SS_TRY(ss_json_choice(root, "peft_type", types, 1, &choice));
     if (ss_json_has(root, "bias")) SS_TRY(ss_json_choice(root, "bias", biases, 1, &choice));

@@ -9,8 +9,8 @@
 static ss_status check_size(ss_context *context, const ss_transformer_config *c, int64_t tokens)
 {
     int64_t product, count;
-    if (!ss_mul64(c->heads, c->head_dim, &product) || !ss_mul64(product + 2 * c->key_heads * c->head_dim,
-                                                                c->width, &count) ||
+    if (!ss_mul64(c->heads, c->head_dim, &product) ||
+        !ss_mul64(product + 2 * c->key_heads * c->head_dim, c->width, &count) ||
         !ss_mul64(product, tokens, &count))
         return ss_fail(context, SS_ERROR_INPUT, "the sizes in the configuration are too large to count");
     return SS_OK;

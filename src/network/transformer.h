@@ -52,7 +52,8 @@ typedef struct ss_config_keys {
         *activation, *initial;
 } ss_config_keys;
 
-/* Module names behind `base`; `layer` and `expert` are followed by a number and a dot. NULL = there is none. */
+/* Module names behind `base`; `layer` and `expert` are followed by a number and a dot. NULL = there is none.
+ */
 typedef struct ss_tensor_names {
     const char *base;                                        /* prefix that headless checkpoints leave out */
     const char *layer;                                       /* of a block */
@@ -75,31 +76,31 @@ typedef struct ss_architecture {
     ss_task                task;
     const ss_config_keys  *keys;
     const ss_tensor_names *names;
-    const char            *head;        /* module of the last linear map, without base */
-    bool                   head_bias;   /* it has a bias */
-    const char            *head_dense;  /* linear map and activation in front of it (pooler, transform) */
+    const char            *head;            /* module of the last linear map, without base */
+    bool                   head_bias;       /* it has a bias */
+    const char            *head_dense;      /* linear map and activation in front of it (pooler, transform) */
     const char            *head_activation; /* of head_dense; NULL = the configuration's */
-    const char            *head_norm;   /* norm behind head_dense */
-    const char            *head_bias_at; /* module whose bias is the head's, where the weight is tied */
-    bool                   pooled;      /* head_dense is called with base in front */
-    bool                   rms;         /* RMSNorm, else LayerNorm */
-    bool                   one_plus;    /* norms scale by 1 + w */
+    const char            *head_norm;       /* norm behind head_dense */
+    const char            *head_bias_at;    /* module whose bias is the head's, where the weight is tied */
+    bool                   pooled;          /* head_dense is called with base in front */
+    bool                   rms;             /* RMSNorm, else LayerNorm */
+    bool                   one_plus;        /* norms scale by 1 + w */
     ss_placement           placement;
     ss_positions           positions;
     ss_packing             packing;
     ss_windows             windows;
-    bool                   parallel;         /* attention and mlp side by side (default of the switch) */
-    bool                   conv1d;           /* weights of blocks are stored [in, out] */
-    bool                   qkv_bias;         /* unless a switch says otherwise */
-    bool                   out_bias;         /* of the attention's output projection */
+    bool                   parallel; /* attention and mlp side by side (default of the switch) */
+    bool                   conv1d;   /* weights of blocks are stored [in, out] */
+    bool                   qkv_bias; /* unless a switch says otherwise */
+    bool                   out_bias; /* of the attention's output projection */
     bool                   mlp_bias;
-    bool                   gated;            /* act(gate x) o (up x) */
-    bool                   scale_embedding;  /* by sqrt(width) */
-    bool                   tied;             /* default of tie_word_embeddings */
-    double                 rotary;           /* default share of a head that is rotated */
-    double                 eps;              /* default */
-    int64_t                head_dim;         /* default; 0 = width / heads */
-    const char            *activation;       /* default */
+    bool                   gated;           /* act(gate x) o (up x) */
+    bool                   scale_embedding; /* by sqrt(width) */
+    bool                   tied;            /* default of tie_word_embeddings */
+    double                 rotary;          /* default share of a head that is rotated */
+    double                 eps;             /* default */
+    int64_t                head_dim;        /* default; 0 = width / heads */
+    const char            *activation;      /* default */
 } ss_architecture;
 
 typedef enum ss_rope_scaling { SS_ROPE_DEFAULT, SS_ROPE_LINEAR, SS_ROPE_LLAMA3 } ss_rope_scaling;
@@ -107,27 +108,27 @@ typedef enum ss_rope_scaling { SS_ROPE_DEFAULT, SS_ROPE_LINEAR, SS_ROPE_LLAMA3 }
 /* What a config.json says, with the family's defaults. */
 typedef struct ss_transformer_config {
     const ss_architecture *row;
-    int64_t width, layers, heads, key_heads, head_dim, inner, vocabulary;
-    int64_t table_width;            /* of the token table (OPT: word_embed_proj_dim) */
-    int64_t positions;              /* rows of the position table, or the longest sequence */
-    int64_t types, pad;             /* token types; id of the padding token */
-    int64_t classes;                /* labels of a classification */
-    int64_t image[2], patch, channels;
-    int64_t experts, top_k;
-    double  eps;
-    ss_function activation;
-    double  scale;                  /* of the scores */
-    bool    scale_by_layer;         /* divided by the block's number from 1 on (GPT-2's switch) */
-    double  score_cap, logit_cap;   /* soft caps, 0 = none */
-    int64_t window;                 /* keys that a sliding layer sees */
-    bool   *slides;                 /* [layers] or NULL: none does; owned */
-    int64_t rotary;                 /* elements of a head that are rotated; even */
-    double  theta;
-    ss_rope_scaling rope;
-    double  rope_factor, rope_low, rope_high, rope_original; /* of the scaling */
-    bool    tied, parallel, qkv_bias, out_bias, mlp_bias, norm_bias, norm_affine, final_norm;
-    ss_placement placement;
-    double  initial;                /* standard deviation of initial weights */
+    int64_t                width, layers, heads, key_heads, head_dim, inner, vocabulary;
+    int64_t                table_width; /* of the token table (OPT: word_embed_proj_dim) */
+    int64_t                positions;   /* rows of the position table, or the longest sequence */
+    int64_t                types, pad;  /* token types; id of the padding token */
+    int64_t                classes;     /* labels of a classification */
+    int64_t                image[2], patch, channels;
+    int64_t                experts, top_k;
+    double                 eps;
+    ss_function            activation;
+    double                 scale;          /* of the scores */
+    bool                   scale_by_layer; /* divided by the block's number from 1 on (GPT-2's switch) */
+    double                 score_cap, logit_cap; /* soft caps, 0 = none */
+    int64_t                window;               /* keys that a sliding layer sees */
+    bool                  *slides;               /* [layers] or NULL: none does; owned */
+    int64_t                rotary;               /* elements of a head that are rotated; even */
+    double                 theta;
+    ss_rope_scaling        rope;
+    double                 rope_factor, rope_low, rope_high, rope_original; /* of the scaling */
+    bool                   tied, parallel, qkv_bias, out_bias, mlp_bias, norm_bias, norm_affine, final_norm;
+    ss_placement           placement;
+    double                 initial; /* standard deviation of initial weights */
 } ss_transformer_config;
 
 /* Finds the row for a config.json. A class without head (BertModel) or without "architectures" takes the

@@ -22,25 +22,26 @@ typedef struct style {
 } style;
 
 typedef struct binder {
-    ss_graph                         *graph;
-    const ss_transformer_config      *config;
-    const ss_transformer_weights     *from;
-    const ss_archive                 *archive; /* from->archive */
-    const char                       *path;
-    style                             style;
-    uint64_t                          drawn;   /* random numbers taken */
-    char                             *missing; /* names, for the message; owned */
-    int32_t                           n_missing;
+    ss_graph                     *graph;
+    const ss_transformer_config  *config;
+    const ss_transformer_weights *from;
+    const ss_archive             *archive; /* from->archive */
+    const char                   *path;
+    style                         style;
+    uint64_t                      drawn;   /* random numbers taken */
+    char                         *missing; /* names, for the message; owned */
+    int32_t                       n_missing;
 } binder;
 
 /* Buffers of published models that hold no parameters. */
-static const char *const buffers[] = { "*attn.bias",         "*attn.masked_bias",   "*attention.bias",
-                                       "*attention.masked_bias", "*rotary_emb.inv_freq", "*position_ids",
-                                       "*token_type_ids",    "*num_batches_tracked" };
+static const char *const buffers[] = { "*attn.bias",           "*attn.masked_bias",
+                                       "*attention.bias",      "*attention.masked_bias",
+                                       "*rotary_emb.inv_freq", "*position_ids",
+                                       "*token_type_ids",      "*num_batches_tracked" };
 
 /* Heads of other classes of the same family. */
-static const char *const other_heads[] = { "*pooler.*", "cls.*", "lm_head.*", "classifier.*", "qa_outputs.*",
-                                           "score.*" };
+static const char *const other_heads[] = { "*pooler.*",    "cls.*",        "lm_head.*",
+                                           "classifier.*", "qa_outputs.*", "score.*" };
 
 static bool matches_any(const char *name, const char *const *globs, size_t count)
 {
@@ -228,8 +229,9 @@ static ss_status check_extra(binder *b, const ss_array *array, const char **note
         return ss_fail(context, SS_ERROR_INPUT,
                        "%s: tensor %s differs from %s, but the configuration ties them (tie_word_embeddings)",
                        b->path, ss_quote(array->name, text), b->graph->parameters[tied].name);
-    size_t length = strlen(b->config->row->head); /* of the head that is built: nothing else may stand there */
-    bool   own = strncmp(name, b->config->row->head, length) == 0 && name[length] == '.';
+    size_t length =
+        strlen(b->config->row->head); /* of the head that is built: nothing else may stand there */
+    bool own = strncmp(name, b->config->row->head, length) == 0 && name[length] == '.';
     if (wrapped && !own && matches_any(name, other_heads, sizeof other_heads / sizeof *other_heads)) {
         if (*noted == NULL) *noted = array->name;
         return SS_OK;
@@ -299,7 +301,8 @@ static ss_status bind_one(binder *b, int32_t parameter)
     if (is_adapter(p->name)) {
         array = ss_archive_find(b->from->adapter->archive, p->name);
         if (array != NULL)
-            return ss_graph_bind_array(b->graph->context, p, array, ss_archive_path(b->from->adapter->archive));
+            return ss_graph_bind_array(b->graph->context, p, array,
+                                       ss_archive_path(b->from->adapter->archive));
         return note_missing(b, p->name);
     }
     if (b->archive != NULL) SS_TRY(find_tensor(b, p, &array));
@@ -344,8 +347,8 @@ ss_status ss_transformer_bind(ss_graph *graph, const ss_transformer_config *conf
     for (int32_t i = 0; i < graph->n_parameters; i++) SS_TRY(bind_one(&b, i));
     if (b.n_missing > 0)
         SS_FAIL(graph->context, SS_ERROR_INPUT,
-                "%s: %d tensor%s of %s missing: %s%s (--init-missing NAME:SEED starts them at random)", b.path,
-                b.n_missing, b.n_missing == 1 ? "" : "s", config->row->class_name, b.missing,
+                "%s: %d tensor%s of %s missing: %s%s (--init-missing NAME:SEED starts them at random)",
+                b.path, b.n_missing, b.n_missing == 1 ? "" : "s", config->row->class_name, b.missing,
                 b.n_missing > 4 ? ", ..." : "");
     SS_TRY(ss_graph_sort_parameters(graph)); /* some have been renamed */
     if (b.archive != NULL) SS_TRY(check_extras(&b));

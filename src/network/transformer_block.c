@@ -194,14 +194,13 @@ static ss_status attention(block *b, int32_t *value)
     int32_t                      inputs[4] = { -1, -1, -1, t->mask };
     int32_t                      seen = -1;
     bool                         slides = c->slides != NULL && c->slides[b->number];
-    const ss_attributes          attributes = {
-                 .heads = (int32_t)c->heads,
-                 .key_heads = (int32_t)c->key_heads,
-                 .scale = c->scale / (c->scale_by_layer ? (double)(b->number + 1) : 1.0),
-                 .cap = c->score_cap,
-                 .causal = c->row->task == SS_TASK_CAUSAL_LM,
-                 .window = slides && c->window < t->tokens ? c->window : 0
-    };
+    const ss_attributes          attributes = { .heads = (int32_t)c->heads,
+                                                .key_heads = (int32_t)c->key_heads,
+                                                .scale =
+                                                    c->scale / (c->scale_by_layer ? (double)(b->number + 1) : 1.0),
+                                                .cap = c->score_cap,
+                                                .causal = c->row->task == SS_TASK_CAUSAL_LM,
+                                                .window = slides && c->window < t->tokens ? c->window : 0 };
     SS_TRY(project(b, *value, &inputs[0], &inputs[1], &inputs[2]));
     if (n->query_norm != NULL) {
         SS_TRY(ss_transformer_norm(t, name_of(b, n->query_norm), c->head_dim, &inputs[0]));
@@ -232,13 +231,13 @@ static ss_status feed_forward(block *b, const char *prefix, int32_t *value)
     const ss_transformer_config *c = t->config;
     const ss_tensor_names       *n = c->row->names;
     int32_t                      gate = *value, up = *value;
-    char                         part[SS_MODULE_TEXT];
+    char                         part[96];
     snprintf(part, sizeof part, "%s%s", prefix, n->up);
     if (!c->row->gated) {
         SS_TRY(ss_transformer_linear(t, name_of(b, part), c->inner, c->mlp_bias, c->row->conv1d, &up));
         SS_TRY(ss_transformer_pointwise(t, name_of(b, part), c->activation, &up));
     } else {
-        char gated[SS_MODULE_TEXT];
+        char gated[96];
         snprintf(gated, sizeof gated, "%s%s", prefix, n->gate);
         SS_TRY(ss_transformer_linear(t, name_of(b, gated), c->inner, c->mlp_bias, c->row->conv1d, &gate));
         SS_TRY(ss_transformer_pointwise(t, name_of(b, gated), c->activation, &gate));

@@ -104,8 +104,8 @@ static ss_status read_heads(reader *r)
     if (!stated && r->row->head_dim == 0 && c->width % c->heads != 0)
         return ss_json_fail(r->root, "%s: a width of %lld cannot be divided among %lld heads", k->heads,
                             (long long)c->width, (long long)c->heads);
-    SS_TRY(size_or(r, k->head_dim, r->row->head_dim > 0 ? r->row->head_dim : c->width / c->heads,
-                   &c->head_dim));
+    SS_TRY(
+        size_or(r, k->head_dim, r->row->head_dim > 0 ? r->row->head_dim : c->width / c->heads, &c->head_dim));
 fail:
     return status;
 }
@@ -121,7 +121,8 @@ static ss_status read_sizes(reader *r)
         return ss_json_fail(r->root, "%s: %lld layers are more than the %d that are allowed", k->layers,
                             (long long)c->layers, (int)MOST_LAYERS);
     SS_TRY(read_heads(r));
-    bool four = k->inner == NULL || strcmp(k->inner, "n_inner") == 0; /* GPT-2: 4 times the width unless stated */
+    bool four =
+        k->inner == NULL || strcmp(k->inner, "n_inner") == 0; /* GPT-2: 4 times the width unless stated */
     if (four)
         SS_TRY(size_or(r, k->inner, 4 * c->width, &c->inner));
     else
@@ -130,7 +131,8 @@ static ss_status read_sizes(reader *r)
     if (r->row->task == SS_TASK_IMAGE) return read_image(r);
     SS_TRY(size(r, k->vocabulary, &c->vocabulary));
     c->table_width = c->width;
-    if (r->row->names->project_in != NULL) SS_TRY(size_or(r, "word_embed_proj_dim", c->width, &c->table_width));
+    if (r->row->names->project_in != NULL)
+        SS_TRY(size_or(r, "word_embed_proj_dim", c->width, &c->table_width));
     if (r->row->names->types != NULL) SS_TRY(size_or(r, "type_vocab_size", 2, &c->types));
     c->pad = 1;
     if (r->row->positions == SS_POSITIONS_NOT_PADDED)
@@ -158,7 +160,8 @@ static ss_status read_classes(reader *r)
     }
     SS_TRY(ss_json_integer_or(r->root, look(r, "num_labels"), 1, MOST_CLASSES, &r->c->classes));
     if (r->c->classes < 2)
-        return ss_json_fail(r->root, "%lld label: a single output is a regression, which is not supported here",
+        return ss_json_fail(r->root,
+                            "%lld label: a single output is a regression, which is not supported here",
                             (long long)r->c->classes);
 fail:
     return status;
@@ -172,11 +175,15 @@ static ss_status read_activation(reader *r)
     static const struct {
         const char *name;
         ss_function function;
-    } functions[] = { { "gelu", SS_GELU_ERF },           { "gelu_python", SS_GELU_ERF },
-                      { "gelu_new", SS_GELU_TANH },  { "gelu_pytorch_tanh", SS_GELU_TANH },
+    } functions[] = { { "gelu", SS_GELU_ERF },
+                      { "gelu_python", SS_GELU_ERF },
+                      { "gelu_new", SS_GELU_TANH },
+                      { "gelu_pytorch_tanh", SS_GELU_TANH },
                       { "gelu_accurate", SS_GELU_TANH },
-                      { "relu", SS_RELU },           { "silu", SS_SILU },
-                      { "swish", SS_SILU },          { "tanh", SS_TANH },
+                      { "relu", SS_RELU },
+                      { "silu", SS_SILU },
+                      { "swish", SS_SILU },
+                      { "tanh", SS_TANH },
                       { "sigmoid", SS_SIGMOID } };
     ss_status   status = SS_OK;
     const char *key = r->row->keys->activation, *name = r->row->activation;
@@ -323,7 +330,8 @@ static ss_status read_windows(reader *r)
     }
     bool mixtral = r->row->names->router != NULL; /* its default is none */
     SS_TRY(size_or(r, "sliding_window", 4096, &c->window));
-    if (is_null(r->root, "sliding_window") || (mixtral && !ss_json_has(r->root, "sliding_window"))) on = false;
+    if (is_null(r->root, "sliding_window") || (mixtral && !ss_json_has(r->root, "sliding_window")))
+        on = false;
     SS_TRY(SS_NEW_ARRAY(r->context, c->layers, &c->slides));
     if (listed && kind != SS_WINDOWS_ALL) {
         SS_TRY(read_layer_types(r));
@@ -358,9 +366,10 @@ static ss_status read_scaling(reader *r, const ss_json_value *object)
         if (c->rope_high <= c->rope_low)
             return ss_json_fail(object, "high_freq_factor: must be larger than low_freq_factor");
     }
-    static const char *const allowed[] = { "rope_type", "type", "factor", "low_freq_factor",
+    static const char *const allowed[] = { "rope_type",        "type",
+                                           "factor",           "low_freq_factor",
                                            "high_freq_factor", "original_max_position_embeddings",
-                                           "rope_theta", "partial_rotary_factor" };
+                                           "rope_theta",       "partial_rotary_factor" };
     SS_TRY(ss_json_only(object, allowed, (int32_t)(sizeof allowed / sizeof *allowed)));
 fail:
     return status;
@@ -368,10 +377,10 @@ fail:
 
 static ss_status read_rotary(reader *r)
 {
-    ss_status              status = SS_OK;
-    ss_transformer_config *c = r->c;
-    ss_json_value          object;
-    double                 share = r->row->rotary, theta = r->row->names->router != NULL ? 1e6 : 10000.0;
+    ss_status                status = SS_OK;
+    ss_transformer_config   *c = r->c;
+    ss_json_value            object;
+    double                   share = r->row->rotary, theta = r->row->names->router != NULL ? 1e6 : 10000.0;
     static const char *const groups[] = { "rope_scaling", "rope_parameters" };
 
     if (r->row->positions != SS_POSITIONS_ROTARY) return SS_OK;
@@ -389,7 +398,8 @@ static ss_status read_rotary(reader *r)
     c->theta = theta;
     c->rotary = (int64_t)((double)c->head_dim * share);
     if (c->rotary < 2 || c->rotary % 2 != 0)
-        return ss_json_fail(r->root, "%lld of %lld elements of a head are rotated: expected an even number of them",
+        return ss_json_fail(r->root,
+                            "%lld of %lld elements of a head are rotated: expected an even number of them",
                             (long long)c->rotary, (long long)c->head_dim);
 fail:
     return status;

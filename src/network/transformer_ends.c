@@ -121,7 +121,8 @@ static ss_status begin_image(ss_transformer *t, int32_t *value)
     char                         module[SS_MODULE_TEXT];
 
     SS_TRY(ss_graph_add_source(t->graph, SS_SOURCE_PATCHES, 2, shape, c->patch, 0, value));
-    SS_TRY(ss_transformer_linear(t, ss_transformer_module(t, n->tokens, module), c->width, true, false, value));
+    SS_TRY(
+        ss_transformer_linear(t, ss_transformer_module(t, n->tokens, module), c->width, true, false, value));
     const ss_node *linear = &t->graph->nodes[t->graph->n_nodes - 1];
     SS_TRY(ss_graph_set_stored_shape(t->graph, linear->parameter[0], 4, kernel));
     ss_transformer_module(t, n->class_token, module);
@@ -166,8 +167,7 @@ static ss_status head_dense(ss_transformer *t, int32_t *value)
     ss_status              status = SS_OK;
     const ss_architecture *row = t->config->row;
     char                   base[SS_MODULE_TEXT];
-    const char            *module =
-        row->pooled ? ss_transformer_module(t, row->head_dense, base) : row->head_dense;
+    const char *module = row->pooled ? ss_transformer_module(t, row->head_dense, base) : row->head_dense;
     ss_function function = t->config->activation;
     if (row->head_activation != NULL)
         function = strcmp(row->head_activation, "tanh") == 0 ? SS_TANH : SS_GELU_ERF;
@@ -185,12 +185,11 @@ static ss_status vocabulary_head(ss_transformer *t)
     const ss_transformer_config *c = t->config;
     const ss_architecture       *row = c->row;
     const int64_t                shape[2] = { c->vocabulary, c->table_width };
-    ss_graph_head                head = { .weight = t->table, .bias = -1, .cap = c->logit_cap,
-                                          .classes = c->vocabulary };
+    ss_graph_head head = { .weight = t->table, .bias = -1, .cap = c->logit_cap, .classes = c->vocabulary };
     if (!c->tied) SS_TRY(ss_transformer_parameter(t, row->head, "weight", 2, shape, &head.weight));
     if (row->head_bias)
-        SS_TRY(ss_transformer_parameter(t, row->head_bias_at != NULL ? row->head_bias_at : row->head, "bias", 1,
-                                        &c->vocabulary, &head.bias));
+        SS_TRY(ss_transformer_parameter(t, row->head_bias_at != NULL ? row->head_bias_at : row->head, "bias",
+                                        1, &c->vocabulary, &head.bias));
     t->graph->head = head;
 fail:
     return status;

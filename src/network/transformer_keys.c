@@ -63,13 +63,13 @@ static const rule rules[] = {
     { "summary_*", ANYTHING, NULL }, /* heads of other classes */
     { "pooler_*", ANYTHING, NULL },
     { "encoder_stride", ANYTHING, NULL },
-    { "pretraining_tp", ANYTHING, NULL },            /* the same sums in another order */
-    { "chunk_size_feed_forward", ANYTHING, NULL },   /* likewise */
-    { "reorder_and_upcast_attn", ANYTHING, NULL },   /* likewise, in float32 */
-    { "n_ctx", ANYTHING, NULL },                     /* as n_positions, long unused */
-    { "max_window_layers", ANYTHING, NULL },         /* counts with use_sliding_window only */
+    { "pretraining_tp", ANYTHING, NULL },          /* the same sums in another order */
+    { "chunk_size_feed_forward", ANYTHING, NULL }, /* likewise */
+    { "reorder_and_upcast_attn", ANYTHING, NULL }, /* likewise, in float32 */
+    { "n_ctx", ANYTHING, NULL },                   /* as n_positions, long unused */
+    { "max_window_layers", ANYTHING, NULL },       /* counts with use_sliding_window only */
     { "problem_type", TEXT, "single_label_classification" },
-    { "hidden_act", ANYTHING, NULL },                /* read unless hidden_activation replaces it */
+    { "hidden_act", ANYTHING, NULL }, /* read unless hidden_activation replaces it */
     { "tie_encoder_decoder", ANYTHING, NULL },
     { "num_labels", ANYTHING, NULL },
     /* other functions */
@@ -88,7 +88,7 @@ static const rule rules[] = {
 
 static bool is_off(const ss_json_value *value)
 {
-    int64_t number;
+    int64_t     number;
     const char *text;
     if (ss_json_is(value, SS_JSON_NULL)) return true;
     if (ss_json_is(value, SS_JSON_BOOLEAN)) {
@@ -128,8 +128,9 @@ static ss_status check_one(const ss_json_value *value)
         return SS_OK;
     }
     if (is_off(value)) return SS_OK;
-    return ss_json_fail(value, "this key is not known for the architecture and might change its function; remove "
-                               "it from the configuration if it does not");
+    return ss_json_fail(value,
+                        "this key is not known for the architecture and might change its function; remove "
+                        "it from the configuration if it does not");
 }
 
 ss_status ss_config_keys_check(ss_context *context, const ss_json_value *root, int32_t count,

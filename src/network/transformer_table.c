@@ -35,11 +35,8 @@ static const ss_config_keys nanogpt_keys = {
     .vocabulary = "vocab_size", .initial = "initializer_range"
 
 static const ss_config_keys layer_norm_keys = {
-    SS_COMMON_KEYS,
-    .inner = "intermediate_size",
-    .positions = "max_position_embeddings",
-    .eps = "layer_norm_eps",
-    .activation = "hidden_act",
+    SS_COMMON_KEYS,          .inner = "intermediate_size", .positions = "max_position_embeddings",
+    .eps = "layer_norm_eps", .activation = "hidden_act",
 };
 
 static const ss_config_keys phi_keys = {
@@ -127,8 +124,8 @@ static const ss_tensor_names neox_names = {
 #define SS_LLAMA_PROJECTIONS                                                                                 \
     .query = "self_attn.q_proj", .key = "self_attn.k_proj", .value = "self_attn.v_proj"
 #define SS_LLAMA_NAMES                                                                                       \
-    SS_LLAMA_ENDS, SS_LLAMA_PROJECTIONS, .attention_norm = "input_layernorm",                                \
-        .output = "self_attn.o_proj", .final_norm = "norm"
+    SS_LLAMA_ENDS, SS_LLAMA_PROJECTIONS, .attention_norm = "input_layernorm", .output = "self_attn.o_proj",  \
+                                         .final_norm = "norm"
 #define SS_LLAMA_MLP .gate = "mlp.gate_proj", .up = "mlp.up_proj", .down = "mlp.down_proj"
 
 static const ss_tensor_names llama_names = {
@@ -164,13 +161,8 @@ static const ss_tensor_names mixtral_names = {
 };
 
 static const ss_tensor_names phi_names = {
-    SS_LLAMA_ENDS,
-    SS_LLAMA_PROJECTIONS,
-    .attention_norm = "input_layernorm",
-    .output = "self_attn.dense",
-    .up = "mlp.fc1",
-    .down = "mlp.fc2",
-    .final_norm = "final_layernorm",
+    SS_LLAMA_ENDS,   SS_LLAMA_PROJECTIONS, .attention_norm = "input_layernorm", .output = "self_attn.dense",
+    .up = "mlp.fc1", .down = "mlp.fc2",    .final_norm = "final_layernorm",
 };
 
 static const ss_tensor_names opt_names = {
@@ -190,7 +182,7 @@ static const ss_tensor_names opt_names = {
 };
 
 #define SS_BERT_NAMES                                                                                        \
-    .layer = "encoder.layer.", .tokens = "embeddings.word_embeddings",                                  \
+    .layer = "encoder.layer.", .tokens = "embeddings.word_embeddings",                                       \
     .positions = "embeddings.position_embeddings", .types = "embeddings.token_type_embeddings",              \
     .embedding_norm = "embeddings.LayerNorm", .attention_norm = "attention.output.LayerNorm",                \
     .mlp_norm = "output.LayerNorm", .query = "attention.self.query", .key = "attention.self.key",            \
@@ -295,10 +287,7 @@ static const ss_architecture table[] = {
       .windows = SS_WINDOWS_BY_SWITCH,
       .head_dim = 128,
       SS_LLAMA_SWITCHES },
-    { .model_type = "gemma",
-      .class_name = "GemmaForCausalLM",
-      .names = &llama_names,
-      SS_GEMMA_SWITCHES },
+    { .model_type = "gemma", .class_name = "GemmaForCausalLM", .names = &llama_names, SS_GEMMA_SWITCHES },
     { .model_type = "gemma2",
       .class_name = "Gemma2ForCausalLM",
       .names = &gemma2_names,
@@ -461,11 +450,13 @@ ss_status ss_architecture_find(const ss_json_value *root, const char *loss, cons
     if (*row == NULL && class_name == NULL && type == NULL)
         return ss_json_fail(root, "neither architectures nor model_type says what this is");
     if (*row == NULL)
-        return ss_json_fail(root, "the architecture %.80s (model_type %.40s)%s%s is not yet supported; known are %s",
-                            class_name != NULL ? class_name : "(none)", type != NULL ? type : "(none)",
-                            loss != NULL ? " with loss " : "", loss != NULL ? loss : "", known);
+        return ss_json_fail(
+            root, "the architecture %.80s (model_type %.40s)%s%s is not yet supported; known are %s",
+            class_name != NULL ? class_name : "(none)", type != NULL ? type : "(none)",
+            loss != NULL ? " with loss " : "", loss != NULL ? loss : "", known);
     if (type != NULL && strcmp(type, (*row)->model_type) != 0)
-        return ss_json_fail(root, "model_type is \"%.40s\", but architectures says %s", type, (*row)->class_name);
+        return ss_json_fail(root, "model_type is \"%.40s\", but architectures says %s", type,
+                            (*row)->class_name);
 fail:
     return status;
 }
