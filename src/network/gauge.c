@@ -52,6 +52,12 @@ static bool is_whole(const ss_graph *graph, int32_t v)
     return true;
 }
 
+/* A linear map whose weight is stored [out, in], which all groups are written for; the head's is one. */
+static bool is_map(const ss_node *node)
+{
+    return (node->op == &ss_op_linear && !node->attributes.transposed) || node->op == &ss_op_head;
+}
+
 /* The linear node that alone reads `units` units per row of value v, behind nothing or positively homogeneous
  * functions (*bent); NULL if there is none. Column j of its weight belongs to unit j % units. */
 static const ss_node *next_linear(const finder *f, int32_t v, int64_t units, bool *bent)
@@ -62,7 +68,7 @@ static const ss_node *next_linear(const finder *f, int32_t v, int64_t units, boo
         if (graph->values[v].uses != 1 || f->reader[v] < 0) return NULL;
         const ss_node *node = &graph->nodes[f->reader[v]];
         if (!is_whole(graph, node->input[0])) return NULL;
-        if (node->op == &ss_op_linear)
+        if (is_map(node))
             return graph->parameters[node->parameter[0]].array.shape[1] % units == 0 ? node : NULL;
         if (node->op != &ss_op_pointwise ||
             (node->attributes.function != SS_RELU && node->attributes.function != SS_LEAKY_RELU))
@@ -115,6 +121,21 @@ fail:
     return status;
 }
 
+/* The rows of a map, or a norm's bias, shifted by one amount. */
+static ss_status add_shift(finder *f, const ss_node *node, ss_gauge_kind kind)
+{
+    ss_status       status = SS_OK;
+    const ss_graph *graph = f->graph;
+    ss_gauge_group  g = { .kind = kind, .units = node->attributes.columns, .next = -1, .next_bias = -1 };
+    g.weight = is_map(node) && is_free(graph, node->parameter[0]) ? node->parameter[0] : -1;
+    g.bias = is_free(graph, parameter_of(node, 1)) ? parameter_of(node, 1) : -1;
+    g.row = g.weight >= 0 ? graph->parameters[g.weight].array.shape[1] : 0;
+    g.count = g.row + (g.bias >= 0);
+    if (g.count > 0) SS_TRY(add_group(f, g));
+fail:
+    return status;
+}
+
 /* What adds up to value v: every linear layer and every norm's bias may shift its rows by one amount, when
  * what reads v does not see a common shift of its last dimension. */
 static ss_status find_shifts(finder *f, int32_t v, ss_gauge_kind kind, int depth)
@@ -128,15 +149,10 @@ static ss_status find_shifts(finder *f, int32_t v, ss_gauge_kind kind, int depth
         for (int32_t i = 0; i < node->n_inputs; i++) SS_TRY(find_shifts(f, node->input[i], kind, depth + 1));
         return SS_OK;
     }
-    bool is_linear = node->op == &ss_op_linear;
-    if (!is_linear && (node->op != &ss_op_norm || node->attributes.columns != value->shape[value->rank - 1]))
+    if (!is_map(node) &&
+        (node->op != &ss_op_norm || node->attributes.columns != value->shape[value->rank - 1]))
         return SS_OK;
-    ss_gauge_group g = { .kind = kind, .units = node->attributes.columns, .next = -1, .next_bias = -1 };
-    g.weight = is_linear && is_free(graph, node->parameter[0]) ? node->parameter[0] : -1;
-    g.bias = is_free(graph, parameter_of(node, 1)) ? parameter_of(node, 1) : -1;
-    g.row = g.weight >= 0 ? graph->parameters[g.weight].array.shape[1] : 0;
-    g.count = g.row + (g.bias >= 0);
-    if (g.count > 0) SS_TRY(add_group(f, g));
+    SS_TRY(add_shift(f, node, kind));
 fail:
     return status;
 }
@@ -146,11 +162,14 @@ static ss_status find_in_node(finder *f, const ss_node *node)
     ss_status       status = SS_OK;
     const ss_value *x = &f->graph->values[node->input[0]];
     bool            rows = x->rank >= 1 && node->attributes.columns == x->shape[x->rank - 1];
-    if (node->op == &ss_op_linear || node->op == &ss_op_norm) SS_TRY(find_between(f, node));
+    bool            is_linear = node->op == &ss_op_linear && !node->attributes.transposed;
+    if (is_linear || node->op == &ss_op_norm) SS_TRY(find_between(f, node));
     if (node->op == &ss_op_norm && node->attributes.centered && rows)
         SS_TRY(find_shifts(f, node->input[0], SS_GAUGE_NORM_SHIFT, 0));
     if (node->op == &ss_op_loss && node->attributes.loss == SS_LOSS_CROSS_ENTROPY)
         SS_TRY(find_shifts(f, node->input[0], SS_GAUGE_SOFTMAX_SHIFT, 0));
+    if (node->op == &ss_op_head && !(node->attributes.cap > 0))
+        SS_TRY(add_shift(f, node, SS_GAUGE_SOFTMAX_SHIFT));
 fail:
     return status;
 }
