@@ -129,13 +129,13 @@ static ss_status describe_configuration(ss_workload *w)
     const ss_plan *p = &r->working;
     return ss_format(w->context, &w->configuration,
                      "%s; %s; %s; %s; samples %lld, seed %lld; operator %s; device %s: %s; %s; threads %d; "
-                     "micro-batch %lld of %lld, kept %lld %lld %lld %lld, lanes %d",
+                     "micro-batch %lld of %lld, kept %lld %lld %lld %lld%s, lanes %d",
                      r->version, r->network_description, r->data_description, r->objective,
                      (long long)r->facts.samples, (long long)ss_integer_of(w->settings, SAMPLE_SEED),
                      ss_product_name(ss_workload_product(w)), r->device, r->device_description, r->precision,
                      r->threads, (long long)p->micro_batch, (long long)p->n_micro_batches,
                      (long long)p->cached[1], (long long)p->cached[2], (long long)p->cached[3],
-                     (long long)p->cached[4], p->lanes);
+                     (long long)p->cached[4], p->keep_logits ? " with logits" : "", p->lanes);
 }
 
 static int64_t count_trainable(const ss_network *network)

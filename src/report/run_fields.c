@@ -43,6 +43,7 @@ const ss_field ss_plan_fields[] = {
     INTEGERS(5, cached, "micro-batches by what is kept: (unused), all, activations, none, checkpoints"),
     FIELD(INT, lanes, "vectors per pass"),
     FIELD(BOOL, stream_weights, "weights made resident layer by layer"),
+    FIELD(BOOL, keep_logits, "of a head over a vocabulary, between the sweeps"),
     FIELD(INTEGER, n_prologue, "steps once per point"),
     FIELD(INTEGER, n_body, "steps once per product"),
     FIELD(REAL, flops_prologue, "of matrix products"),

@@ -20,6 +20,63 @@ static const ss_op_case linear_cases[] = {
     { .name = "linear 13 to 17", .op = &ss_op_linear, .attributes = { .columns = 17 }, .batch = 7, .n_inputs = 1,
       .rank = 1, .shape = { 13 }, .n_parameters = 2, .parameter_rank = { 2, 1 },
       .parameter_shape = { { 17, 13 }, { 17 } } },
+    { .name = "linear, weight stored transposed", .op = &ss_op_linear,
+      .attributes = { .columns = 3, .transposed = true }, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 4 },
+      .n_parameters = 2, .parameter_rank = { 2, 1 }, .parameter_shape = { { 4, 3 }, { 3 } } },
+};
+
+static const int64_t repeated_ids[] = { 2, 0, 2, 5, 2, 6, 0, 2, 3, 3 };
+
+static const ss_op_case token_cases[] = {
+    { .name = "embedding", .op = &ss_op_embedding, .attributes = { .alpha = 1.0 }, .batch = 2, .n_inputs = 1,
+      .rank = 1, .shape = { 5 }, .input = { { .limit = 7, .integers = repeated_ids } }, .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 7, 3 } } },
+    { .name = "embedding with a factor", .op = &ss_op_embedding, .attributes = { .alpha = -0.75 }, .batch = 3,
+      .n_inputs = 1, .rank = 1, .shape = { 4 }, .input = { { .limit = 3 } }, .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 3, 5 } } },
+    { .name = "row scale", .op = &ss_op_row_scale, .batch = 2, .n_inputs = 2, .rank = 2, .shape = { 3, 4 },
+      .input = { { 0 }, { .rank = 2, .shape = { 3, 1 } } } },
+    { .name = "class token and positions", .op = &ss_op_class_token, .batch = 3, .n_inputs = 1, .rank = 2,
+      .shape = { 4, 3 }, .n_parameters = 2, .parameter_rank = { 1, 2 }, .parameter_shape = { { 3 }, { 5, 3 } } },
+    { .name = "class token alone", .op = &ss_op_class_token, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 3 },
+      .n_parameters = 1, .parameter_rank = { 1 }, .parameter_shape = { { 3 } } },
+    { .name = "positions alone", .op = &ss_op_class_token, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 3 },
+      .n_parameters = 2, .parameter_rank = { 0, 2 }, .parameter_shape = { { 0 }, { 2, 3 } } },
+};
+
+static const ss_op_case router_cases[] = {
+    { .name = "router, 2 of 5", .op = &ss_op_router, .attributes = { .top_k = 2 }, .batch = 2, .n_inputs = 1,
+      .rank = 2, .shape = { 2, 5 } },
+    { .name = "router, 1 of 3", .op = &ss_op_router, .attributes = { .top_k = 1 }, .batch = 2, .n_inputs = 1,
+      .rank = 1, .shape = { 3 }, .weak = ~(ss_mask)0 },
+    { .name = "router, all of 4", .op = &ss_op_router, .attributes = { .top_k = 4 }, .batch = 3, .n_inputs = 1,
+      .rank = 1, .shape = { 4 } },
+};
+
+#define HEAD(classes, ...)                                                                                   \
+    .op = &ss_op_head, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 3, 4 }, .n_parameters = 2,             \
+    .parameter_shape = { { classes, 4 }, { classes } },                                                        \
+    .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .columns = classes, __VA_ARGS__ }
+#define WITH_BIAS    .parameter_rank = { 2, 1 }
+#define WITHOUT_BIAS .parameter_rank = { 2, 0 }
+#define WEAK_TARGET  .weak = SS_BIT(SS_PRIMAL, SS_TARGET)
+
+static const ss_op_case head_cases[] = {
+    { .name = "head with bias in chunks", HEAD(5, .class_ids = true, .chunk = 4), WITH_BIAS, WEAK_TARGET },
+    { .name = "head in one chunk, logits kept", HEAD(5, .class_ids = true, .keep_logits = true), WITHOUT_BIAS,
+      WEAK_TARGET },
+    { .name = "head in chunks, logits kept", HEAD(3, .class_ids = true, .keep_logits = true, .chunk = 1), WITH_BIAS,
+      WEAK_TARGET },
+    { .name = "head with a soft cap", HEAD(4, .class_ids = true, .cap = 1.5, .chunk = 5), WITH_BIAS, WEAK_TARGET },
+    { .name = "head with a soft cap, logits kept", HEAD(4, .class_ids = true, .cap = 0.7, .keep_logits = true),
+      WITHOUT_BIAS, WEAK_TARGET },
+    { .name = "head, smoothed, with class weights", HEAD(5, .class_ids = true, .smoothing = 0.1, .chunk = 2),
+      WITHOUT_BIAS, .class_weights = true },
+    { .name = "head of distributions", HEAD(3, .chunk = 4), WITH_BIAS, WEAK_TARGET },
+    { .name = "residual of a head", HEAD(5, .class_ids = true, .residual = true, .chunk = 4), WITH_BIAS,
+      WEAK_TARGET },
+    { .name = "residual of a head with a soft cap", HEAD(4, .class_ids = true, .residual = true, .cap = 1.2),
+      WITH_BIAS, WEAK_TARGET },
 };
 
 static const ss_op_case elementwise_cases[] = {
@@ -101,6 +158,21 @@ Test(ops, linear, .init = begin, .fini = ss_test_end)
 Test(ops, elementwise, .init = begin, .fini = ss_test_end)
 {
     CHECK_ROWS(elementwise_cases);
+}
+
+Test(ops, tokens, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(token_cases);
+}
+
+Test(ops, router, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(router_cases);
+}
+
+Test(ops, head, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(head_cases);
 }
 
 Test(ops, norm, .init = begin, .fini = ss_test_end)

@@ -153,6 +153,8 @@ static void expect(const harness *h, const request *r, int id, double *out)
                 for (int64_t i = 0; i < h->count[var] && (r->have & SS_BIT(SS_TANGENT, var)); i++)
                     for (int64_t j = 0; j < n; j++) o[j] += slope[i * n + j] * x_t[i];
             }
+        } else if (op_is_head(h) && r->sweep == SS_CURVATURE) {
+            op_head_curvature(h, r->have, r->fisher, lane, role, 1.0, o);
         } else if (r->fisher) {
             if (r->have & SS_BIT(SS_TANGENT, SS_X))
                 add_fisher(h, h->host[SS_OPERAND(SS_TANGENT, SS_X)] + lane * n, o);
@@ -163,6 +165,8 @@ static void expect(const harness *h, const request *r, int id, double *out)
                 if ((r->have & SS_BIT(SS_TANGENT, h->variable[t])) &&
                     (h->is_loss || (r->have & SS_BIT(SS_ADJOINT, SS_Y))))
                     for (int64_t i = 0; i < n; i++) o[i] += h->second[t][own][lane * n + i];
+            if (op_is_head(h) && h->row->attributes.residual)
+                op_head_curvature(h, r->have, false, lane, role, -1.0, o);
         }
     }
 }

@@ -52,12 +52,14 @@ int64_t op_count(const harness *h, int operand)
 
 int64_t op_class_count(const harness *h)
 {
+    if (op_is_head(h)) return h->row->attributes.columns;
     return h->row->attributes.loss == SS_LOSS_CROSS_ENTROPY ? h->row->shape[h->row->rank - 1]
                                                             : h->values[0].count;
 }
 
 int64_t op_row_count(const harness *h)
 {
+    if (op_is_head(h)) return h->row->batch * h->values[0].count / h->row->shape[h->row->rank - 1];
     return h->row->batch * h->values[0].count / op_class_count(h);
 }
 
@@ -80,6 +82,10 @@ static void shape_of(const harness *h, int id, ss_tensor *t)
     } else if (role == SS_SAVED) {
         t->rank = 2;
         shape = derivative_of(id) == SS_TANGENT ? &h->node.saved_tangent_count : &h->node.saved_count;
+    } else if (role == SS_TARGET && !op_is_integer(h, role) && op_is_head(h)) {
+        t->rank = 2;
+        t->shape[0] = op_row_count(h);
+        t->shape[1] = op_class_count(h);
     } else if (role == SS_TARGET && !op_is_integer(h, role)) {
         t->rank = row->rank + 1;
         shape = row->shape;

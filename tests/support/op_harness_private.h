@@ -68,6 +68,12 @@ bool op_saved_has_tangent(const harness *h);
 int64_t op_count(const harness *h, int operand);
 /* Another integer than `value` that the role may hold. */
 double op_other_integer(const harness *h, int role, double value);
+/* Is it a loss with a linear map of its own? */
+bool op_is_head(const harness *h);
+/* out += factor times the Gauss-Newton (or Fisher) product of a head, its part for `role`, from the tangents
+ * in `have`. */
+void op_head_curvature(const harness *h, ss_mask have, bool fisher, int64_t lane, int role, double factor,
+                       double *out);
 /* Losses: columns and number of the rows. */
 int64_t op_class_count(const harness *h);
 int64_t op_row_count(const harness *h);
