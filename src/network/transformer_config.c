@@ -128,9 +128,9 @@ static ss_status read_sizes(reader *r)
     else
         SS_TRY(size(r, k->inner, &c->inner));
     if (k->positions != NULL) SS_TRY(size(r, k->positions, &c->positions));
+    c->table_width = c->width;
     if (r->row->task == SS_TASK_IMAGE) return read_image(r);
     SS_TRY(size(r, k->vocabulary, &c->vocabulary));
-    c->table_width = c->width;
     if (r->row->names->project_in != NULL)
         SS_TRY(size_or(r, "word_embed_proj_dim", c->width, &c->table_width));
     if (r->row->names->types != NULL) SS_TRY(size_or(r, "type_vocab_size", 2, &c->types));
