@@ -188,7 +188,7 @@ typedef struct drawing {
     bool   normal;
 } drawing;
 
-/* Linear maps and the head: width 1/sqrt(fan_in) for weight and bias; embeddings: normal, unless the table is
+/* Linear maps and the head: width 1/sqrt(fan_in) for weight and bias; embeddings and class tokens: normal, unless the table is
  * the head's weight too; gains 1 with their offset; everything else 0. */
 static drawing drawing_of(const ss_graph *graph, int32_t parameter)
 {
@@ -206,7 +206,7 @@ static drawing drawing_of(const ss_graph *graph, int32_t parameter)
             if (node->op == &ss_op_linear)
                 d.width = 1.0 / sqrt((double)shape[node->attributes.transposed ? 0 : 1]);
             if (node->op == &ss_op_norm && k == 0) d.constant = 1.0 - node->attributes.gain_offset;
-            d.normal = node->op == &ss_op_embedding;
+            d.normal = node->op == &ss_op_embedding || node->op == &ss_op_class_token;
             return d;
         }
     }

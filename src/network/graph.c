@@ -234,8 +234,8 @@ ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
         SS_TRY(add_value(graph, node.output_rank, node.output_shape, graph->n_nodes, &node.output));
         graph->output = node.output;
     }
+    node.values = graph->values; /* where they are after that */
     graph->nodes[graph->n_nodes++] = node;
-    refresh_nodes(graph);
     count_uses(graph, &node);
     if (layer >= graph->n_layers) graph->n_layers = layer + 1;
     if (output != NULL) *output = node.output;
