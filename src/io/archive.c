@@ -1,6 +1,7 @@
 /* Archives: opening and mapping the file, deciding its format by content, the list of arrays. */
 #define _POSIX_C_SOURCE 200809L
 #include "io/archive_private.h"
+#include "io/foreign.h"
 #include "io/json.h"
 
 #include <errno.h>
@@ -284,6 +285,7 @@ ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **ar
     ss_status   status = SS_OK;
     ss_archive *made = NULL;
     *archive = NULL;
+    SS_TRY(ss_foreign_refuse_file(context, path));
     SS_TRY(create(context, path, &made));
     SS_TRY(map_file(made));
     SS_TRY(read_any(made, made->map, made->size, false));

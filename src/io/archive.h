@@ -26,8 +26,8 @@ ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **ar
 ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
                                  ss_archive **archive);
 
-/* Opens all shards that "<folder>/model.safetensors.index.json" lists (Hugging Face) as one archive. Every
- * tensor must be in the shard that the index says, and no name may be in two shards. */
+/* Opens all shards that "<folder>/model.safetensors.index.json" (or pytorch_model.bin.index.json) lists as
+ * one archive. Every tensor must be in the shard that the index says, and no name may be in two shards. */
 ss_status ss_archive_open_index(ss_context *context, const char *path, ss_archive **archive);
 
 /* Unmaps and releases; arrays handed out are gone afterwards. NULL is allowed. */

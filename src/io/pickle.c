@@ -59,7 +59,7 @@ static ss_status pop_mark(ss_pickle *p, ss_pickle_value ***items, int64_t *count
 {
     if (p->n_marks == 0) return ss_pickle_fail(p, "there is no mark on the stack");
     int64_t mark = p->marks[--p->n_marks];
-    *items = p->stack + mark;
+    *items = p->depth > 0 ? p->stack + mark : NULL; /* a mark may come before anything is on the stack */
     *count = p->depth - mark;
     p->depth = mark;
     return SS_OK;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SS_CHUNK_BYTES 65536
+#define SS_CHUNK_BYTES 16384
 
 ss_status ss_pickle_fail(const ss_pickle *p, const char *format, ...)
 {
