@@ -39,6 +39,7 @@ typedef struct ss_network_options {
     int64_t            sequence_length; /* tokens per sequence; 0 = not known (images need none) */
     bool               has_mask;        /* the data's attention mask hides something */
     const char        *loss; /* chooses the head where a checkpoint names none; NULL = the family's first */
+    const char        *base; /* the model that an adapter changes; NULL = what its configuration names */
     bool               init_random;  /* all weights start at random, whatever is stored */
     uint64_t           init_seed;    /* of that */
     const char *const *init_missing; /* [n_init_missing] "NAME:SEED": missing tensors of that name or below

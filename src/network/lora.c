@@ -58,7 +58,7 @@ static bool is_empty(const ss_json_value *value)
            ss_json_length(value) == 0;
 }
 
-static ss_status read_config(const ss_json_value *root, ss_adapter *adapter)
+ss_status ss_adapter_read(const ss_json_value *root, const ss_archive *archive, ss_adapter *adapter)
 {
     static const char *const types[] = { "LORA" }, *const biases[] = { "none" };
     ss_status     status = SS_OK;
@@ -67,6 +67,7 @@ static ss_status read_config(const ss_json_value *root, ss_adapter *adapter)
     double        alpha = 8.0;
     bool          rank_stabilised = false;
 
+    adapter->archive = archive;
     SS_TRY(ss_json_choice(root, "peft_type", types, 1, &choice));
     if (ss_json_has(root, "bias")) SS_TRY(ss_json_choice(root, "bias", biases, 1, &choice));
     SS_TRY(ss_json_integer(root, "r", 1, 1 << 20, &adapter->rank));
@@ -83,33 +84,6 @@ static ss_status read_config(const ss_json_value *root, ss_adapter *adapter)
     adapter->scale = alpha / (rank_stabilised ? sqrt(rank) : rank);
 fail:
     return status;
-}
-
-ss_status ss_adapter_open(ss_context *context, const char *config, const char *weights, ss_adapter **adapter)
-{
-    ss_status     status = SS_OK;
-    ss_json      *json = NULL;
-    ss_adapter   *opened = NULL;
-    ss_json_value root;
-    *adapter = NULL;
-    SS_TRY(SS_NEW(context, &opened));
-    SS_TRY(ss_json_load(context, config, &json));
-    root = ss_json_root(json);
-    SS_TRY(read_config(&root, opened));
-    SS_TRY(ss_archive_open(context, weights, &opened->archive));
-    *adapter = opened;
-    opened = NULL;
-fail:
-    ss_adapter_close(context, opened);
-    ss_json_free(json);
-    return status;
-}
-
-void ss_adapter_close(ss_context *context, ss_adapter *adapter)
-{
-    if (adapter == NULL) return;
-    ss_archive_close(adapter->archive);
-    ss_free(context, adapter);
 }
 
 ss_status ss_adapter_find(ss_context *context, const ss_adapter *adapter, const char *module, bool *found)

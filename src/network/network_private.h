@@ -16,5 +16,9 @@ struct ss_network {
 /* Opens what is no network.json and no mlp: string (open_transformer.c). *found false: the source is not of
  * that kind. */
 ss_status ss_network_open_transformer(ss_network *network, const ss_network_options *options, bool *found);
+/* Does the file begin with something other than JSON? False when it cannot be read (then the parser says
+ * why).
+ */
+bool ss_network_is_binary(const char *path);
 
 #endif

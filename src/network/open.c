@@ -3,24 +3,9 @@
 #include "network/network_private.h"
 #include "network/sequential.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* First byte of a file that is not white space; 0 when there is none or the file cannot be read (then the
- * parser says why). */
-static int first_byte(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    int   byte = EOF;
-    if (file == NULL) return 0;
-    do {
-        byte = fgetc(file);
-    } while (byte != EOF && isspace(byte));
-    fclose(file);
-    return byte == EOF ? 0 : byte;
-}
 
 /* SS_ERROR_INPUT when the file is weights rather than an architecture; the archive's own message (a pickle,
  * with the export command) goes first. */
@@ -28,8 +13,7 @@ static ss_status refuse_weights(ss_context *context, const char *path)
 {
     ss_status   status = SS_OK;
     ss_archive *archive = NULL;
-    int         byte = first_byte(path);
-    if (byte == 0 || byte == '{' || byte == '[') return SS_OK;
+    if (!ss_network_is_binary(path)) return SS_OK;
     SS_TRY(ss_archive_open(context, path, &archive));
     SS_FAIL(
         context, SS_ERROR_INPUT,

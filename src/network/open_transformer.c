@@ -1,8 +1,12 @@
-/* Opening transformers: the folder of a Hugging Face model or adapter, a nanoGPT checkpoint. */
+/* Opening transformers: the folder or the cached repository of a Hugging Face model or adapter, and nanoGPT's
+ * checkpoint. */
+#include "io/foreign.h"
+#include "io/huggingface.h"
 #include "network/network_private.h"
 #include "network/transformer.h"
 #include "saddlescope/dataset.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,61 +51,24 @@ static void release_rules(ss_context *context, int32_t count, ss_initial_rule *r
     ss_free(context, rules);
 }
 
-/* ---- A folder with config.json --------------------------------------------------------------------------
+/* ---- What weights are taken from ------------------------------------------------------------------------
  */
 
-/* What was found of a model. */
-typedef struct files {
-    char *config;          /* path of config.json; owned */
-    char *weights;         /* path of the weights or of their index; NULL = none; owned */
-    char *adapter_config;  /* NULL = no adapter; owned */
-    char *adapter_weights; /* owned */
-} files;
-
-static bool exists(const char *path)
+static bool is_file(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-static ss_status find_files(ss_context *context, const char *source, files *f)
-{
-    static const char *const names[] = { "model.safetensors", "model.safetensors.index.json",
-                                         "pytorch_model.bin" };
-    ss_status                status = SS_OK;
-    SS_TRY(ss_format(context, &f->config, "%s/config.json", source));
-    for (size_t i = 0; i < sizeof names / sizeof *names && f->weights == NULL; i++) {
-        SS_TRY(ss_format(context, &f->weights, "%s/%s", source, names[i]));
-        if (exists(f->weights)) break;
-        ss_free(context, f->weights);
-        f->weights = NULL;
-    }
-fail:
-    return status;
-}
-
-static void release_files(ss_context *context, files *f)
-{
-    ss_free(context, f->config);
-    ss_free(context, f->weights);
-    ss_free(context, f->adapter_config);
-    ss_free(context, f->adapter_weights);
-}
-
-static bool is_index(const char *path)
+static ss_status open_weights(ss_context *context, const char *path, ss_archive **archive)
 {
     static const char suffix[] = ".index.json";
     size_t            length = strlen(path), tail = sizeof suffix - 1;
-    return length > tail && strcmp(path + length - tail, suffix) == 0;
+    bool              index = length > tail && strcmp(path + length - tail, suffix) == 0;
+    return index ? ss_archive_open_index(context, path, archive) : ss_archive_open(context, path, archive);
 }
 
-static ss_status open_weights(ss_context *context, const char *path, ss_archive **archive)
-{
-    return is_index(path) ? ss_archive_open_index(context, path, archive)
-                          : ss_archive_open(context, path, archive);
-}
-
-/* The graph keeps what its parameters borrow from. */
+/* The graph keeps open what its parameters borrow from. */
 static ss_status hand_over(ss_graph *graph, ss_archive **archive)
 {
     ss_status status = SS_OK;
@@ -113,62 +80,117 @@ fail:
     return status;
 }
 
+/* Builds the graph; both archives pass to it. */
+static ss_status build(ss_network *network, const ss_network_options *o, const ss_json_value *configuration,
+                       const ss_architecture *row, ss_archive **archive, const ss_adapter *adapter,
+                       ss_archive **adapter_archive)
+{
+    ss_status              status = SS_OK;
+    ss_context            *context = network->context;
+    ss_initial_rule       *rules = NULL;
+    ss_transformer_weights from = { .archive = o->init_random ? NULL : *archive,
+                                    .adapter = adapter,
+                                    .random = o->init_random,
+                                    .seed = o->init_seed,
+                                    .n_initial = o->n_init_missing };
+    SS_TRY(read_rules(context, o, &rules));
+    from.initial = rules;
+    SS_TRY(ss_transformer_open(context, configuration, row, o->sequence_length, o->has_mask, &from,
+                               &network->graph));
+    SS_TRY(hand_over(network->graph, archive));
+    if (adapter_archive != NULL) SS_TRY(hand_over(network->graph, adapter_archive));
+    network->loss = ss_task_loss(row->task);
+fail:
+    release_rules(context, o->n_init_missing, rules);
+    return status;
+}
+
+/* ---- Folders and repositories ---------------------------------------------------------------------------
+ */
+
 static ss_status open_folder(ss_network *network, const ss_network_options *o)
 {
     ss_status              status = SS_OK;
     ss_context            *context = network->context;
-    files                  f = { 0 };
-    ss_json               *json = NULL;
+    ss_huggingface         model;
+    ss_huggingface_options options = { .base = o->base,
+                                       .weights_optional = o->init_random || o->weights != NULL };
     ss_json_value          root;
-    ss_archive            *archive = NULL;
-    ss_adapter            *adapter = NULL;
-    ss_initial_rule       *rules = NULL;
+    ss_adapter             adapter = { 0 };
     const ss_architecture *row = NULL;
 
-    SS_TRY(find_files(context, network->source, &f));
-    SS_TRY(ss_json_load(context, f.config, &json));
-    root = ss_json_root(json);
+    SS_TRY(ss_huggingface_open(context, network->source, &options, &model));
+    root = ss_json_root(model.config);
     SS_TRY(ss_architecture_find(&root, o->loss, &row));
-    SS_TRY(read_rules(context, o, &rules));
-    const char *weights = o->weights != NULL ? o->weights : f.weights;
-    if (weights == NULL && !o->init_random)
-        SS_FAIL(context, SS_ERROR_INPUT,
-                "%s: the folder holds no weights (model.safetensors, model.safetensors.index.json or "
-                "pytorch_model.bin); --init-random SEED starts them at random",
-                network->source);
-    if (!o->init_random) SS_TRY(open_weights(context, weights, &archive));
-    if (f.adapter_config != NULL)
-        SS_TRY(ss_adapter_open(context, f.adapter_config, f.adapter_weights, &adapter));
-    const ss_transformer_weights from = { .archive = archive,
-                                          .adapter = adapter,
-                                          .random = o->init_random,
-                                          .seed = o->init_seed,
-                                          .initial = rules,
-                                          .n_initial = o->n_init_missing };
-    SS_TRY(ss_transformer_open(context, &root, row, o->sequence_length, o->has_mask, &from, &network->graph));
-    SS_TRY(hand_over(network->graph, &archive));
-    if (adapter != NULL) SS_TRY(hand_over(network->graph, &adapter->archive));
-    SS_TRY(ss_copy_string(context, o->init_random ? "" : weights, &network->weights));
-    network->loss = ss_task_loss(row->task);
+    if (o->weights != NULL) {
+        ss_archive_close(model.weights);
+        model.weights = NULL;
+        SS_TRY(open_weights(context, o->weights, &model.weights));
+    }
+    if (model.adapter != NULL) {
+        ss_json_value options_root = ss_json_root(model.adapter_config);
+        SS_TRY(ss_adapter_read(&options_root, model.adapter, &adapter));
+    }
+    const char *path = o->weights != NULL ? o->weights : model.weights_path;
+    SS_TRY(ss_copy_string(context, o->init_random || path == NULL ? "" : path, &network->weights));
+    SS_TRY(build(network, o, &root, row, &model.weights, model.adapter != NULL ? &adapter : NULL,
+                 &model.adapter));
+    if (model.origin != NULL && model.origin[0] != '\0')
+        ss_log(context, SS_LOG_INFO, "%s: %s", network->source, model.origin);
 fail:
-    release_rules(context, o->n_init_missing, rules);
-    ss_adapter_close(context, adapter);
+    ss_huggingface_close(&model);
+    return status;
+}
+
+/* ---- nanoGPT's ckpt.pt ----------------------------------------------------------------------------------
+ */
+
+/* A torch file whose "model_args" say what the weights are for; *found false for any other file. */
+static ss_status open_checkpoint(ss_network *network, const ss_network_options *o, bool *found)
+{
+    ss_status     status = SS_OK;
+    ss_context   *context = network->context;
+    ss_archive   *archive = NULL;
+    ss_json      *json = NULL;
+    ss_json_value root, arguments;
+
+    SS_TRY(ss_archive_open(context, network->source, &archive));
+    if (strcmp(ss_archive_format(archive), "torch") == 0) SS_TRY(ss_archive_scalars(archive, &json));
+    if (json == NULL) goto fail;
+    root = ss_json_root(json);
+    if (!ss_json_has(&root, "model_args")) goto fail;
+    *found = true;
+    if (o->weights != NULL)
+        SS_FAIL(context, SS_ERROR_USAGE, "--weights: %s holds its own weights", network->source);
+    SS_TRY(ss_json_member(&root, "model_args", SS_JSON_OBJECT, &arguments));
+    SS_TRY(ss_copy_string(context, o->init_random ? "" : network->source, &network->weights));
+    SS_TRY(build(network, o, &arguments, ss_architecture_nanogpt(), &archive, NULL, NULL));
+fail:
     ss_archive_close(archive);
     ss_json_free(json);
-    release_files(context, &f);
     return status;
+}
+
+bool ss_network_is_binary(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    int   byte = EOF;
+    if (file == NULL) return false;
+    do {
+        byte = fgetc(file);
+    } while (byte != EOF && isspace(byte));
+    fclose(file);
+    return byte != EOF && byte != '{' && byte != '[';
 }
 
 ss_status ss_network_open_transformer(ss_network *network, const ss_network_options *options, bool *found)
 {
     ss_status status = SS_OK;
-    char     *config = NULL, *own = NULL;
-    SS_TRY(ss_format(network->context, &config, "%s/config.json", network->source));
-    SS_TRY(ss_format(network->context, &own, "%s/network.json", network->source));
-    *found = exists(config) && !exists(own);
-    if (*found) SS_TRY(open_folder(network, options));
+    *found = ss_huggingface_is_source(network->source);
+    if (*found) return open_folder(network, options);
+    if (!is_file(network->source)) return SS_OK; /* a folder with network.json */
+    SS_TRY(ss_foreign_refuse_file(network->context, network->source));
+    if (ss_network_is_binary(network->source)) SS_TRY(open_checkpoint(network, options, found));
 fail:
-    ss_free(network->context, config);
-    ss_free(network->context, own);
     return status;
 }

@@ -151,13 +151,12 @@ ss_status ss_config_keys_check(ss_context *context, const ss_json_value *root, i
 /* ---- A LoRA adapter (network/lora.c) ----
  * y = x W' + s B (A x) for every module that has "<module>.lora_A.weight" in the archive. */
 typedef struct ss_adapter {
-    ss_archive *archive; /* "base_model.model.<module>.lora_A.weight" ...; owned */
-    double      scale;   /* s = alpha / r or alpha / sqrt(r) */
-    int64_t     rank;    /* r */
+    const ss_archive *archive; /* "base_model.model.<module>.lora_A.weight" ...; borrowed */
+    double            scale;   /* s = alpha / r or alpha / sqrt(r) */
+    int64_t           rank;    /* r */
 } ss_adapter;
-/* Reads adapter_config.json and opens its weights. SS_ERROR_INPUT naming options that are not supported. */
-ss_status ss_adapter_open(ss_context *context, const char *config, const char *weights, ss_adapter **adapter);
-void      ss_adapter_close(ss_context *context, ss_adapter *adapter); /* NULL allowed */
+/* Reads the members of an adapter_config.json. SS_ERROR_INPUT naming options that are not supported. */
+ss_status ss_adapter_read(const ss_json_value *root, const ss_archive *archive, ss_adapter *adapter);
 /* Is this module adapted? */
 ss_status ss_adapter_find(ss_context *context, const ss_adapter *adapter, const char *module, bool *found);
 
