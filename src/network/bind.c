@@ -189,8 +189,8 @@ typedef struct drawing {
     bool   normal;
 } drawing;
 
-/* Linear maps and the head: width 1/sqrt(fan_in) for weight and bias; embeddings and class tokens: normal, unless the table is
- * the head's weight too; gains 1 with their offset; everything else 0. */
+/* Linear maps and the head: width 1/sqrt(fan_in) for weight and bias; embeddings and class tokens: normal,
+ * unless the table is the head's weight too; gains 1 with their offset; everything else 0. */
 static drawing drawing_of(const ss_graph *graph, int32_t parameter)
 {
     drawing d = { 0 };
