@@ -170,15 +170,27 @@ typedef struct ss_heads {
     int64_t batch_stride, token_stride, head_stride, lane_stride; /* elements */
 } ss_heads;
 
-/* Per head, scores s_ij = cap(scale q_i . k_j) for the keys j that query i sees, P = softmax, o = P v:
+/* Per head, scores s_ij = cap(scale q_i . k_j) for the keys j that query i sees, P = softmax, o = P v (all
+ * formulas: backend/attention_functions.h):
+ *
  *  FORWARD           o    (+)= P v, and saved = L, the logsumexp of each row
- *  BACKWARD          q_a, k_a, v_a (+)= adjoints of o_a (lanes of o_a and of the outputs allowed:
- * Gauss-Newton) TANGENT_FORWARD   o_t  (+)= R{o}, and saved_t = mu, the tangent of L TANGENT_BACKWARD  q_at,
- * k_at, v_at (+)= R of the adjoints Query head h uses key head h / (heads / key_heads). A query that sees no
- * key has o = 0. Absent tangents and adjoints are zero; absent outputs are not wanted. BACKWARD reads o (row
- * statistic D = rowsum(o_a o)), TANGENT_BACKWARD reads o, and o_t where there are tangents. Deterministic:
- * two passes, one stationary in the queries, one in the keys; no atomics. `workspace` holds the row
- * statistics D (and their tangents). */
+ *  BACKWARD          q_a, k_a, v_a (+)= adjoints of o_a; o_a and they may be laned (Gauss-Newton)
+ *  TANGENT_FORWARD   o_t  (+)= R{o}, and saved_t = mu, the tangent of L
+ *  TANGENT_BACKWARD  q_at, k_at, v_at (+)= R of the adjoints
+ *
+ * Query head h uses key head h / (heads / key_heads). A query that sees no key has o = 0. Absent tangents and
+ * adjoints are zero; absent outputs are not wanted; saved and saved_t are overwritten, and may be absent
+ * where they are outputs. Beside q, k and saved, which all sweeps but FORWARD read:
+ *
+ *  BACKWARD          reads v and o for q_a and k_a
+ *  TANGENT_FORWARD   reads v and o for o_t when q or k has a tangent
+ *  TANGENT_BACKWARD  reads for q_at and k_at: v and o when there is o_at, or o_a and a tangent of q or k; o_t
+ *                    when there is o_a and any tangent. Reads saved_t when there is o_a and a tangent of q or
+ *                    k; o_a without any tangent is not read
+ *
+ * Deterministic, without atomics: an adjoint is summed in an order that depends on the shape alone.
+ * `workspace` holds the row statistic D = rowsum(o_a o), of all lanes in BACKWARD, and the tangents of D;
+ * it may be absent when v_a or v_at alone is wanted. */
 typedef struct ss_attention {
     ss_sweep       sweep;
     int64_t        lanes;

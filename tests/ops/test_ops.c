@@ -126,6 +126,42 @@ static const ss_op_case loss_cases[] = {
       .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .smoothing = 0.2 }, .batch = 3, .n_inputs = 1, .rank = 1,
       .shape = { 4 }, .class_weights = true },
 };
+
+#define HEADS(T, H, D) .rank = 3, .shape = { T, H, D }
+/* keys and values of fewer heads than the queries have */
+#define SHARED_KEYS(T, H, D) .input = { [1] = { .rank = 3, .shape = { T, H, D } }, [2] = { .rank = 3, .shape = { T, H, D } } }
+#define MASKED(T, values) .input = { [3] = { .rank = 1, .shape = { T }, .limit = 2, .integers = values } }
+
+/* the first sample padded on the left, so that its first query sees nothing, the second one on the right */
+static const int64_t padding[] = { 0, 1, 1, 1, 1, 1, 1, 0 };
+
+static const ss_op_case attention_cases[] = {
+    { .name = "attention", .op = &ss_op_attention, .attributes = { .heads = 2, .key_heads = 2, .scale = 0.6 },
+      .batch = 2, .n_inputs = 3, HEADS(3, 2, 2) },
+    { .name = "causal attention, shared keys", .op = &ss_op_attention,
+      .attributes = { .heads = 2, .key_heads = 1, .scale = 0.5, .causal = true }, .batch = 1, .n_inputs = 3,
+      HEADS(5, 2, 3), SHARED_KEYS(5, 1, 3) },
+    { .name = "attention through a window", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .causal = true, .window = 3 }, .batch = 1,
+      .n_inputs = 3, HEADS(7, 1, 2) },
+    { .name = "causal attention with padding", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .causal = true }, .batch = 2, .n_inputs = 4,
+      HEADS(4, 1, 2), MASKED(4, padding) },
+    { .name = "attention with padding, capped", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .cap = 1.5 }, .batch = 2, .n_inputs = 4,
+      HEADS(4, 1, 2), MASKED(4, padding) },
+    { .name = "causal attention, capped, of dimension 1", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 1.0, .causal = true, .cap = 2.0 }, .batch = 1,
+      .n_inputs = 3, HEADS(4, 1, 1) },
+};
+
+static const ss_op_case rope_cases[] = {
+    { .name = "rope", .op = &ss_op_rope, .batch = 2, .n_inputs = 1, HEADS(3, 2, 4), .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 3, 4 } }, .constant = { true } },
+    { .name = "rope of a part, of fewer tokens than the table has", .op = &ss_op_rope, .batch = 1, .n_inputs = 1,
+      HEADS(2, 3, 5), .n_parameters = 1, .parameter_rank = { 2 }, .parameter_shape = { { 4, 2 } },
+      .constant = { true }, },
+};
 /* clang-format on */
 
 static void check_rows(const ss_op_case *rows, size_t count)
@@ -183,6 +219,16 @@ Test(ops, norm, .init = begin, .fini = ss_test_end)
 Test(ops, loss, .init = begin, .fini = ss_test_end)
 {
     CHECK_ROWS(loss_cases);
+}
+
+Test(ops, attention, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(attention_cases);
+}
+
+Test(ops, rope, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(rope_cases);
 }
 
 /* All functions of the table, by the table: a new one is tested without a change here. */

@@ -52,17 +52,19 @@ typedef enum ss_check_role {
     SS_CHECK_UPDATE /* read and written */
 } ss_check_role;
 
-/* Lanes of rows of columns, with strides in elements. */
+/* Lanes of rows of columns, with strides in elements. A row may be made of tokens, and those of heads, each
+ * `cols` wide. */
 typedef struct ss_check_operand {
     const char   *name;                               /* for messages */
     ss_check_role role;                               /* what the primitive may do */
     void        **pointer;                            /* where the primitive finds it: becomes the copy */
     int64_t       element;                            /* bytes */
     int64_t       lanes, rows, cols, ld, lane_stride; /* elements */
-    bool          partial;                            /* may hold elements that were never written */
-    const char   *address;                            /* on the device */
-    char         *shadow, *copy;                      /* data of the device; copy, behind its first guard */
-    int64_t       span;                               /* elements from the first to the last one */
+    int64_t       tokens, heads, token_stride, head_stride; /* 1, 1 and 0, 0 for a matrix */
+    bool          partial;                                  /* may hold elements that were never written */
+    const char   *address;                                  /* on the device */
+    char         *shadow, *copy; /* data of the device; copy, behind its first guard */
+    int64_t       span;          /* elements from the first to the last one */
 } ss_check_operand;
 
 #define SS_CHECK_OPERANDS 20
@@ -79,6 +81,8 @@ void ss_check_add(ss_check_call *call, const char *name, ss_check_role role, voi
                   int64_t lanes, int64_t rows, int64_t cols, int64_t ld, int64_t lane_stride);
 /* The same for a matrix of the real type; lanes with stride 0 are one. */
 void ss_check_matrix(ss_check_call *call, const char *name, ss_check_role role, ss_matrix *m, int64_t lanes);
+/* The same for heads. */
+void ss_check_heads(ss_check_call *call, const char *name, ss_check_role role, ss_heads *h, int64_t lanes);
 /* Checks all operands and points the primitive at copies of them. */
 ss_status ss_check_begin(ss_check_call *call);
 /* After the primitive, whatever its status: checks the copies, takes over the outputs, releases the copies.
