@@ -316,7 +316,6 @@ ss_status SS_REAL(ss_attention_back)(const attention *a)
     int       threads = (int)ss_min64(ss_cpu_threads(a->b, work), tasks);
     shares = ss_cpu_blocks(shares, (int64_t)sizeof(double));
     SS_TRY(ss_cpu_scratch(a->b, threads * size + shares, &scratch));
-    memset(scratch, 0, (size_t)(threads * size) * sizeof(double));
     w.share = (real *)(void *)(scratch + threads * size);
 
 #pragma omp parallel num_threads(threads)

@@ -173,7 +173,6 @@ static ss_status forward(const attention *a)
     int       threads = (int)ss_min64(ss_cpu_threads(a->b, work), tasks);
     size = ss_cpu_blocks(size, (int64_t)sizeof(double));
     SS_TRY(ss_cpu_scratch(a->b, threads * size, &scratch));
-    memset(scratch, 0, (size_t)(threads * size) * sizeof(double));
 #pragma omp parallel num_threads(threads)
     {
         stage mine;
