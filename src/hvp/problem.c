@@ -116,6 +116,10 @@ static ss_status fit_targets(ss_problem *p)
     const ss_array *y = ss_dataset_targets(p->dataset);
     int64_t         length = ss_dataset_target_length(p->dataset), elements = p->rows * p->columns;
     bool            labels = ss_dataset_has_labels(p->dataset);
+    if (y == NULL)
+        SS_FAIL(p->context, SS_ERROR_INPUT,
+                "%s: the data are token ids without labels, which this loss needs",
+                ss_dataset_path(p->dataset));
     p->class_ids = p->kind == SS_LOSS_CROSS_ENTROPY && labels;
     int64_t expected = p->class_ids ? p->rows : elements;
     if (length != expected)
