@@ -45,7 +45,7 @@
 #define SS_OPTION_TABLE(row) \
     /* objective */ \
     row(DATA, "data", "DATA", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
-        "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz]; unneeded when NETWORK is a folder with data.safetensors") \
+        "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it)") \
     row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
@@ -66,6 +66,12 @@
         "for unsigned bytes: x = X * byte + SHIFT (no default: say 1/255 for pixels in [0, 1])") \
     row(SHIFT, "shift", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, "0", \
         "for unsigned bytes: see --scale") \
+    row(SEQUENCE_LENGTH, "sequence-length", "T", INTEGER, SS_ON_ALL, OBJECTIVE, 1, 9e15, NULL, NULL, \
+        "cut a stream of token ids into sequences of T") \
+    row(STRIDE, "stride", "S", INTEGER, SS_ON_ALL, OBJECTIVE, 1, 9e15, NULL, NULL, \
+        "from the start of a sequence to that of the next (default: T)") \
+    row(TOKEN_DTYPE, "token-dtype", "TYPE", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "uint16|uint32|int32|int64", NULL, \
+        "type of the token ids of a raw file that does not say it") \
     /* samples */ \
     row(SAMPLES, "samples", "N", INTEGER, SS_ON_ALL, SAMPLES, 1, 9e15, NULL, NULL, \
         "use N samples, drawn without replacement (default: all)") \

@@ -139,10 +139,25 @@ fail:
     return status;
 }
 
+static void token_options(const ss_settings *s, ss_dataset_options *options)
+{
+    static const struct {
+        const char *name;
+        ss_type     type;
+    } types[] = { { "uint16", SS_U16 }, { "uint32", SS_U32 }, { "int32", SS_I32 }, { "int64", SS_I64 } };
+    const char *stated = ss_text_of(s, TOKEN_DTYPE);
+    if (ss_given(s, SEQUENCE_LENGTH)) options->sequence_length = ss_integer_of(s, SEQUENCE_LENGTH);
+    if (ss_given(s, STRIDE)) options->stride = ss_integer_of(s, STRIDE);
+    options->token_type_given = stated != NULL;
+    for (size_t i = 0; stated != NULL && i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i].name, stated) == 0) options->token_type = types[i].type;
+}
+
 static ss_status open_data(ss_workload *w)
 {
     ss_dataset_options options;
     ss_dataset_options_init(&options);
+    token_options(w->settings, &options);
     options.scale_given = w->stated.scale_given;
     options.scale = w->stated.scale;
     options.shift = w->stated.shift;

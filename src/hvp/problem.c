@@ -173,6 +173,10 @@ static ss_status fit_targets(ss_problem *p, const loss_name *loss)
     if (p->class_ids) return fit_labels(p, loss);
     const ss_array *y = ss_dataset_targets(p->dataset);
     int64_t         length = ss_dataset_target_length(p->dataset), elements = p->rows * p->columns;
+    if (y == NULL)
+        SS_FAIL(p->context, SS_ERROR_INPUT,
+                "%s: the data are token ids without labels, which this loss needs",
+                ss_dataset_path(p->dataset));
     if (length != elements)
         SS_FAIL(p->context, SS_ERROR_INPUT,
                 "%s: array \"%s\" (%s) has %lld elements per sample, expected %lld: the network has %lld "

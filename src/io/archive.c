@@ -112,6 +112,12 @@ static ss_status read_any(ss_archive *archive, const unsigned char *bytes, int64
                            (long long)size, first);
 }
 
+/* A file of any format, not inside anything else. */
+static ss_status read_plain(ss_archive *archive, const unsigned char *bytes, int64_t size)
+{
+    return read_any(archive, bytes, size, false);
+}
+
 static ss_status read_gzip(ss_archive *archive, const unsigned char *bytes, int64_t size)
 {
     ss_status      status = SS_OK;
@@ -280,15 +286,16 @@ fail:
     return status;
 }
 
-ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **archive)
+ss_status ss_archive_open_as(ss_context *context, const char *path, ss_archive_reader read, const void *hint,
+                             ss_archive **archive)
 {
     ss_status   status = SS_OK;
     ss_archive *made = NULL;
     *archive = NULL;
-    SS_TRY(ss_foreign_refuse_file(context, path));
     SS_TRY(create(context, path, &made));
+    made->hint = hint;
     SS_TRY(map_file(made));
-    SS_TRY(read_any(made, made->map, made->size, false));
+    SS_TRY(read(made, made->map, made->size));
     SS_TRY(sort_names(made));
     *archive = made;
     made = NULL;
@@ -297,21 +304,38 @@ fail:
     return status;
 }
 
-ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
-                                 ss_archive **archive)
+ss_status ss_archive_open_memory_as(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                    ss_archive_reader read, const void *hint, ss_archive **archive)
 {
     ss_status   status = SS_OK;
     ss_archive *made = NULL;
     *archive = NULL;
     SS_TRY(create(context, path, &made));
+    made->hint = hint;
     made->size = size;
-    SS_TRY(read_any(made, bytes, size, false));
+    SS_TRY(read(made, bytes, size));
     SS_TRY(sort_names(made));
     *archive = made;
     made = NULL;
 fail:
     ss_archive_close(made);
     return status;
+}
+
+ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **archive)
+{
+    ss_status status = SS_OK;
+    *archive = NULL;
+    SS_TRY(ss_foreign_refuse_file(context, path));
+    SS_TRY(ss_archive_open_as(context, path, read_plain, NULL, archive));
+fail:
+    return status;
+}
+
+ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                 ss_archive **archive)
+{
+    return ss_archive_open_memory_as(context, path, bytes, size, read_plain, NULL, archive);
 }
 
 ss_status ss_archive_open_index(ss_context *context, const char *path, ss_archive **archive)

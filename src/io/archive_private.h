@@ -26,6 +26,7 @@ struct ss_archive {
     int64_t          n_blocks; /* blocks in use */
     char            *note;     /* what was chosen from a checkpoint, NULL = nothing to say; owned */
     char            *scalars;  /* what stands beside the weights, as JSON; NULL = nothing; owned */
+    const void      *hint;     /* for a reader that is told more than the bytes; borrowed while opening */
     ss_archive     **shards;   /* [n_shards] of an index; owned */
     int64_t          n_shards; /* shards opened so far */
 };
@@ -45,6 +46,12 @@ ss_status ss_npy_read_member(ss_archive *archive, const char *where, const char 
 /* The tensors of all shards that an index lists; then, when names are sorted, that none was left out. */
 ss_status ss_archive_read_index(ss_archive *archive);
 ss_status ss_archive_check_index(ss_archive *archive);
+
+/* Opens a file, or bytes in memory, with a given reader: its format is not asked for. */
+ss_status ss_archive_open_as(ss_context *context, const char *path, ss_archive_reader read, const void *hint,
+                             ss_archive **archive);
+ss_status ss_archive_open_memory_as(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                    ss_archive_reader read, const void *hint, ss_archive **archive);
 
 /* SS_ERROR_INPUT with "<path>: " and the text. */
 ss_status ss_archive_fail(ss_archive *archive, const char *format, ...)

@@ -70,6 +70,8 @@ static const misuse misuses[] = {
     { { "analyze", SADDLE, "--parameters", "nothing*" }, "nothing*" },
     { { "analyze", SADDLE, "--expect-loss", "1:0" }, "must be positive" },
     { { "analyze", SADDLE, "--expect-loss", "a" }, "--expect-loss: 'a' is not a finite number" },
+    { { "analyze", SADDLE, "--sequence-length", "0" }, "--sequence-length" },
+    { { "analyze", SADDLE, "--token-dtype", "int8" }, "--token-dtype: 'int8' is none of uint16|uint32" },
     { { "analyze", SADDLE, "--resume" }, "--resume needs --checkpoint" },
     { { "analyze", "mlp:2-2:tanh", "--data", "x.npz" }, "--loss is missing" },
     { { "analyze", "mlp:2-2:tanh", "--loss", "mse" }, "--data is missing" },
@@ -264,7 +266,9 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                "--json", "options.json", NULL });
     json_decref(json);
     cr_assert(chdir("/") == 0);
-    all_seen("analyze", " --help  --label-smoothing  --class-weights ");
+    /* Token ids need a language model: the suite io/tokens cuts them. */
+    all_seen("analyze",
+             " --help  --label-smoothing  --class-weights  --sequence-length  --stride  --token-dtype ");
 }
 
 Test(options, every_option_of_the_other_commands, .init = ss_test_begin, .fini = ss_test_end)

@@ -558,6 +558,50 @@ put("dataset", "nan_other", dataset(XS, YS, more=floats(float("nan"), 0), weight
     "array 'weights' holds NaN at [0]")
 put("dataset", "bytes", dataset(b"\0\1\2\3", YS, x_type="U8"), "array 'x' has type U8: state what the network sees")
 
+def ids(values=(1, 2, 3, 4), shape=(2, 2), kind="I64", labels=(2, -100, 4, -100), **others):
+    """input_ids, labels unless None, and others of shape [2, 2]: name=values or (values, shape, type)."""
+    header, data = {}, b""
+    arrays = {"input_ids": (values, shape, kind)}
+    if labels is not None:
+        arrays["labels"] = (labels, (2, 2), "I64")
+    arrays.update(others)
+    for name, (elements, extents, dtype) in arrays.items():
+        code = {"I64": "q", "F32": "f", "U8": "B", "I32": "i"}[dtype]
+        content = struct.pack(f"<{len(elements)}{code}", *elements)
+        header[name] = tensor(dtype, extents, (len(data), len(data) + len(content)))
+        data += content
+    return safetensors(header, data)
+
+
+put("dataset", "ok_ids_alone", ids(labels=None))
+put("dataset", "ok_ids_types", ids(token_type_ids=((0, 1, 0, 1), (2, 2), "I32"), attention_mask=((1, 1, 1, 0), (2, 2), "U8")))
+put("dataset", "ok_ids_unlabelled_mask", ids(labels=None, attention_mask=((1, 1, 1, 1), (2, 2), "I64")))
+put("dataset", "ids_negative", ids((1, -2, 3, 4)), "array 'input_ids': id -2 at [0, 1] is negative")
+put("dataset", "ids_floats", ids((1, 2, 3, 4), kind="F32"), "array 'input_ids': expected integers, which token ids are")
+put("dataset", "mask_values", ids(attention_mask=((1, 2, 1, 1), (2, 2), "I64")),
+    "array 'attention_mask': id 2 at [0, 1]: expected one between 0 and 1")
+put("dataset", "mask_floats", ids(attention_mask=((1, 0, 1, 1), (2, 2), "F32")),
+    "array 'attention_mask': expected integers of shape [2, 2], as 'input_ids', found F32 [2, 2]")
+put("dataset", "mask_shape", ids(attention_mask=((1, 1), (2,), "I64")), "expected integers of shape [2, 2]")
+put("dataset", "mask_empty", ids(attention_mask=((1, 1, 0, 0), (2, 2), "I64")), "sample 1 attends to nothing")
+put("dataset", "mask_unlabelled", ids(labels=None, attention_mask=((1, 1, 1, 0), (2, 2), "I64")),
+    "masks tokens, and there are no labels")
+put("dataset", "types_negative", ids(token_type_ids=((0, -1, 0, 0), (2, 2), "I64")),
+    "array 'token_type_ids': id -1 at [0, 1] is negative")
+put("dataset", "positions_shape", ids(position_ids=((0, 1), (2, 1), "I64")), "array 'position_ids': expected integers")
+put("dataset", "stream", npy(dictionary("'<u2'", shape="(3,)"), bytes(6)), "holds one array of 3 integers: --sequence-length")
+IDS = struct.pack("<40H", *range(40))
+put("tokens", "u16", IDS)
+put("tokens", "i64", struct.pack("<12q", *range(11), -1))
+put("tokens", "llmc", struct.pack("<3I", 20240520, 1, 40) + bytes(1012) + IDS)
+put("tokens", "llmc_llama", struct.pack("<3I", 20240801, 7, 20) + bytes(1012) + struct.pack("<20I", *range(20)))
+put("tokens", "llmc_cut", struct.pack("<3I", 20240520, 1, 40) + bytes(100))
+put("tokens", "npy_stream", npy(dictionary("'<u2'", shape="(40,)"), IDS))
+put("tokens", "npy_rows", npy(dictionary("'<u2'", shape="(4, 10)"), IDS))
+put("tokens", "npy_floats", npy(dictionary("'<f2'", shape="(40,)"), IDS))
+put("tokens", "safetensors", ids(labels=None))
+put("tokens", "safetensors_stream", safetensors({"tokens": tensor("U16", (40,), (0, 80))}, IDS))
+
 for name, text, expected in [
     ("ok_object", '{"type": "Linear", "a": [1, 2.5, {"b": null}], "c": true, "d": "x"}', None),
     ("ok_array", "[[], {}, -3, 1e300]", None),
