@@ -64,13 +64,16 @@ static ss_status open_network(ss_golden *golden, const char *folder)
 {
     ss_decay_rule      rules[MANY];
     const char        *globs[MANY];
-    char               source[PATH_BYTES], weights[PATH_BYTES];
+    char               source[PATH_BYTES], weights[PATH_BYTES], base[PATH_BYTES];
     ss_network_options options = { .decay = rules, .include = globs };
     const char        *file = ss_golden_text(golden, "network"), *stored = ss_golden_text(golden, "weights");
+    const char        *under = ss_golden_text(golden, "base");
     options.n_decay = decay_rules(golden, rules);
     options.n_include = trainable(golden, globs);
     snprintf(source, sizeof source, "%s/%s", folder, file != NULL ? file : "network.json");
     snprintf(weights, sizeof weights, "%s/%s", folder, stored != NULL ? stored : "weights.safetensors");
+    snprintf(base, sizeof base, "%s/%s", folder, under != NULL ? under : "");
+    if (under != NULL) options.base = base;
     if (!is_transformer(golden)) options.weights = weights; /* transformers find theirs in their folder */
     if (is_transformer(golden)) ss_network_fit_data(golden->dataset, &options);
     return ss_network_open(golden->context, source, &options, &golden->network);
