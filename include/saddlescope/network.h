@@ -68,6 +68,9 @@ const char *ss_network_weights(const ss_network *network);
  * static. */
 const char *ss_network_loss(const ss_network *network);
 
+/* Token ids that the network knows: rows of its token table; 0 = it reads no tokens. */
+int64_t ss_network_vocabulary(const ss_network *network);
+
 /* Shapes of one sample at input and output; `shape` [SS_MAX_RANK] receives the extents. */
 void ss_network_input_shape(const ss_network *network, int32_t *rank, int64_t *shape);
 void ss_network_output_shape(const ss_network *network, int32_t *rank, int64_t *shape);

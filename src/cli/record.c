@@ -166,6 +166,8 @@ ss_status ss_workload_record(ss_workload *w)
     run->network = w->settings->network;
     run->network_description = ss_network_description(w->network);
     run->n_trainable = count_trainable(w->network);
+    run->vocabulary = ss_network_vocabulary(w->network);
+    run->largest_id = run->vocabulary > 0 ? ss_dataset_largest_id(w->dataset) : -1;
     run->data = w->data_path;
     run->data_description = ss_dataset_description(w->dataset);
     run->samples_in_file = ss_dataset_samples_in_file(w->dataset);

@@ -18,6 +18,14 @@ const char *ss_network_loss(const ss_network *network)
     return network->loss;
 }
 
+int64_t ss_network_vocabulary(const ss_network *network)
+{
+    const ss_graph *graph = network->graph;
+    for (int32_t i = 0; i < graph->n_inputs; i++)
+        if (graph->inputs[i].source == SS_SOURCE_TOKEN_IDS) return graph->inputs[i].limit;
+    return 0;
+}
+
 const char *ss_network_description(const ss_network *network)
 {
     return network->graph->description;

@@ -68,6 +68,8 @@ const ss_field ss_run_fields[] = {
     FIELD(TEXT, network, "as given"),
     FIELD(TEXT, network_description, "family and size"),
     FIELD(INTEGER, n_trainable, "parameters of the network that can be active"),
+    FIELD(INTEGER, vocabulary, "token ids that the network knows; 0 = it reads no tokens"),
+    FIELD(INTEGER, largest_id, "token id in the data; -1 = there are none"),
     FIELD(TEXT, data, "path"),
     FIELD(TEXT, data_description, "what was understood"),
     FIELD(INTEGER, samples_in_file, "before --samples"),
