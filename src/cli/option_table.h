@@ -60,6 +60,8 @@
         "transformers: start all weights at random as the configuration says, whatever is stored") \
     row(INIT_MISSING, "init-missing", "NAME:SEED", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "transformers: start the missing tensor NAME, or those of module NAME, at random; repeatable") \
+    row(BASE, "base", "MODEL", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
+        "the model that a LoRA adapter changes (default: the one its configuration names)") \
     row(EXPECT_LOSS, "expect-loss", "X[:RTOL]", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "fail with status 3 before the first product if the loss is not X within RTOL (1e-4)") \
     row(SCALE, "scale", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, NULL, \
@@ -93,6 +95,8 @@
         "the K highest eigenvalues") \
     row(BELOW, "below", "X", REAL, SS_ON(EIGS), CHOICE, -1e300, 1e300, NULL, NULL, \
         "all eigenvalues below X (negative)") \
+    row(BLOCKS, "blocks", "WHAT", CHOICE, SS_ON(ANALYZE), CHOICE, 0, 0, "tensor|module|layer", NULL, \
+        "also the extreme eigenvalues of every diagonal block: one tensor, module or layer at a time") \
     row(VECTOR, "vector", "FILE", TEXT, SS_ON(HVP), CHOICE, 0, 0, NULL, NULL, \
         "vector to multiply: safetensors, one tensor per parameter, named like the weights") \
     row(RANDOM, "random", "SEED", INTEGER, SS_ON(HVP), CHOICE, 0, 9e15, NULL, NULL, \

@@ -123,6 +123,7 @@ static ss_status open_network(ss_workload *w)
                                    .n_decay = w->stated.n_decay,
                                    .seed = (uint64_t)ss_integer_of(s, SEED),
                                    .loss = w->stated.loss,
+                                   .base = ss_text_of(s, BASE),
                                    .init_random = ss_given(s, INIT_RANDOM),
                                    .init_missing = missing->texts,
                                    .n_init_missing = (int32_t)missing->n_texts };

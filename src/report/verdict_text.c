@@ -449,6 +449,22 @@ static void label(ss_text *text, const ss_verdict *v)
     ss_line_end(&line);
 }
 
+static void blocks(ss_text *text, const ss_verdict *v)
+{
+    number    a;
+    uncertain low, high;
+    ss_text_print(text, "\n%-44s %14s %24s %24s %9s\n", "block", "parameters", "lambda_min", "lambda_max",
+                  "products");
+    for (int64_t i = 0; i < v->n_blocks; i++) {
+        const ss_verdict_block *b = &v->blocks[i];
+        ss_text_print(text, "%-44s %14s %24s %24s %9lld%s\n", b->name, C(a, b->n),
+                      ss_uncertain_text(b->low, b->low_error, low),
+                      ss_uncertain_text(b->high, b->high_error, high), (long long)b->products,
+                      b->converged ? "" : "  not converged");
+    }
+    ss_text_print(text, "\n");
+}
+
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict)
 {
     ss_report_head(text, run);
@@ -464,6 +480,7 @@ void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdi
                           verdict->curvature.method == SS_METHOD_DENSE ? NULL
                                                                        : verdict->curvature.ritz_residual,
                           verdict->curvature.n_ritz, verdict->operator_error.tau);
+    if (verdict->n_blocks > 0) blocks(text, verdict);
     answer(text, verdict);
     label(text, verdict);
 }
