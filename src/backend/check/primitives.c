@@ -225,7 +225,7 @@ ss_status ss_checked_rope(ss_backend *b, ss_queue *q, int64_t lanes, bool invers
     ss_heads  in = *x, out = *y;
     ss_check_matrix(&call, "table", SS_CHECK_READ, &angles, 1);
     ss_check_heads(&call, "x", SS_CHECK_READ, &in, lanes);
-    ss_check_heads(&call, "y", output(accumulate), &out, lanes);
+    ss_check_heads(&call, "y", ss_check_output(accumulate), &out, lanes);
     RUN(rope, lanes, inverse, &angles, &in, accumulate, &out);
 }
 
@@ -237,7 +237,7 @@ ss_status ss_checked_attention(ss_backend *b, ss_queue *q, const ss_attention *p
     CALL("attention");
     static const ss_heads none = { 0 };
     ss_attention          p = *problem;
-    int64_t               lanes = p.lanes, rows = p.q.batch * p.q.heads * p.q.tokens, e = real_bytes(b);
+    int64_t               lanes = p.lanes, rows = p.q.batch * p.q.heads * p.q.tokens, e = ss_check_real_bytes(b);
     bool                  ahead = p.sweep == SS_FORWARD || p.sweep == SS_TANGENT_FORWARD;
     bool                  tangent = p.sweep == SS_TANGENT_FORWARD || p.sweep == SS_TANGENT_BACKWARD;
     void                 *mask = (void *)(uintptr_t)p.mask;
@@ -246,29 +246,29 @@ ss_status ss_checked_attention(ss_backend *b, ss_queue *q, const ss_attention *p
     USE_HEADS(q, SS_CHECK_READ, 1);
     USE_HEADS(k, SS_CHECK_READ, 1);
     USE_HEADS(v, SS_CHECK_READ, 1);
-    USE_HEADS(o, p.sweep == SS_FORWARD ? output(p.accumulate_o) : SS_CHECK_READ, 1);
-    array(&call, "mask", SS_CHECK_READ, &mask, p.q.batch * p.q.tokens);
+    USE_HEADS(o, p.sweep == SS_FORWARD ? ss_check_output(p.accumulate_o) : SS_CHECK_READ, 1);
+    ss_check_array(&call, "mask", SS_CHECK_READ, &mask, p.q.batch * p.q.tokens);
     ss_check_add(&call, "saved", p.sweep == SS_FORWARD ? SS_CHECK_WRITE : SS_CHECK_READ, &p.saved, e, 1, 1,
                  rows, rows, 0);
     if (tangent) {
         USE_HEADS(q_t, SS_CHECK_READ, lanes);
         USE_HEADS(k_t, SS_CHECK_READ, lanes);
         USE_HEADS(v_t, SS_CHECK_READ, lanes);
-        USE_HEADS(o_t, ahead ? output(p.accumulate_o) : SS_CHECK_READ, lanes);
+        USE_HEADS(o_t, ahead ? ss_check_output(p.accumulate_o) : SS_CHECK_READ, lanes);
         ss_check_add(&call, "saved_t", ahead ? SS_CHECK_WRITE : SS_CHECK_READ, &p.saved_t, e, lanes, 1, rows,
                      rows, p.saved_t_stride);
     }
     if (p.sweep == SS_BACKWARD) {
         USE_HEADS(o_a, SS_CHECK_READ, lanes);
-        USE_HEADS(q_a, output(p.accumulate_q), lanes);
-        USE_HEADS(k_a, output(p.accumulate_k), lanes);
-        USE_HEADS(v_a, output(p.accumulate_v), lanes);
+        USE_HEADS(q_a, ss_check_output(p.accumulate_q), lanes);
+        USE_HEADS(k_a, ss_check_output(p.accumulate_k), lanes);
+        USE_HEADS(v_a, ss_check_output(p.accumulate_v), lanes);
     } else if (!ahead) {
         USE_HEADS(o_a, SS_CHECK_READ, 1);
         USE_HEADS(o_at, SS_CHECK_READ, lanes);
-        USE_HEADS(q_at, output(p.accumulate_q), lanes);
-        USE_HEADS(k_at, output(p.accumulate_k), lanes);
-        USE_HEADS(v_at, output(p.accumulate_v), lanes);
+        USE_HEADS(q_at, ss_check_output(p.accumulate_q), lanes);
+        USE_HEADS(k_at, ss_check_output(p.accumulate_k), lanes);
+        USE_HEADS(v_at, ss_check_output(p.accumulate_v), lanes);
     }
     if (!ahead && p.workspace) {
         int64_t size = ss_attention_workspace(p.q.batch, p.q.heads, p.q.tokens, lanes);
