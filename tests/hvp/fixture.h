@@ -35,6 +35,8 @@ typedef struct fixture {
 void fixture_create(fixture *f, fixture_kind kind, const char *device, ss_real real, double decay,
                     const char *include);
 void fixture_destroy(fixture *f);
+/* An embedding (times 1/2) with the head (weight and bias) behind it; not yet bound. */
+void fixture_build_smallest(ss_graph *graph);
 /* The problem once more, after a change of the graph's loss node or of the data in place. */
 void fixture_renew_problem(fixture *f, fixture_kind kind);
 

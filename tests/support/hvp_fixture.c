@@ -124,6 +124,20 @@ static int32_t block(ss_graph *g, int32_t x, int32_t from, ss_function function)
     return combine(g, &ss_op_add, x, linear(g, h, 6, D, "body.2", 4), "body.sum", 5);
 }
 
+void fixture_build_smallest(ss_graph *g)
+{
+    int64_t       tokens = T, table[2] = { V, D }, classes = V;
+    int32_t       ids, weight;
+    ss_attributes half = { .alpha = 0.5 };
+    ss_test_require(ss_graph_add_source(g, SS_SOURCE_TOKEN_IDS, 1, &tokens, 0, V, &ids));
+    ss_test_require(ss_graph_add_parameter(g, "embedding.weight", 2, table, true, &weight));
+    ss_test_require(
+        ss_graph_add_node(g, &ss_op_embedding, "embedding", &half, 1, &ids, 1, &weight, 0, &g->output));
+    ss_test_require(ss_graph_add_parameter(g, "head.weight", 2, table, true, &g->head.weight));
+    ss_test_require(ss_graph_add_parameter(g, "head.bias", 1, &classes, true, &g->head.bias));
+    g->head.classes = V;
+}
+
 static void build_tokens(ss_graph *g)
 {
     int32_t table = parameter(g, "embedding.weight", 2, V, D),
