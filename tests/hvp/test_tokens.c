@@ -2,6 +2,7 @@
  * logits cost, structural zeros, a router's kinks, and what is refused. (Derivatives, plans and lanes:
  * test_program.c.) */
 #include "hvp/fixture.h"
+#include "network/gauge.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -329,4 +330,33 @@ Test(tokens, a_router_changes_its_mind, .init = ss_test_begin, .fini = ss_test_e
     ss_program_destroy(p);
     ss_free(ss_test_context, d);
     fixture_destroy(&f);
+}
+
+/* Symmetries that end in a head: shifts of all its rows, gain and bias of the norm in front of it. The loss
+ * has no slope along any of them. */
+Test(tokens, gauge_of_a_head, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (int capped = 0; capped < 2; capped++) {
+        fixture   f;
+        double    g[MAXIMUM], c[MAXIMUM], norm = 0;
+        ss_gauge *gauge;
+        fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+        if (!capped) {
+            f.graph->head.cap = 0;
+            ss_test_require(ss_graph_add_loss(f.graph, &f.problem->loss->attributes, &(int32_t){ 0 }));
+            fixture_renew_problem(&f, FIXTURE_TOKENS);
+        }
+        fixture_gradient(&f, 4, 0, NULL, g, NULL);
+        ss_test_require(ss_gauge_find(f.graph, &gauge));
+        cr_assert_eq(ss_gauge_count(gauge, SS_GAUGE_SOFTMAX_SHIFT), capped ? 0 : D + 1);
+        cr_assert_eq(ss_gauge_count(gauge, SS_GAUGE_NORM_GAIN), 2 * D); /* the body's norm, and the head's */
+        cr_assert_eq(ss_gauge_count(gauge, SS_GAUGE_TRANSLATION), 2 * D);
+        ss_gauge_transpose(gauge, g, c);
+        for (int64_t i = 0; i < f.graph->layout.n; i++) norm += g[i] * g[i];
+        for (int64_t i = 0; i < gauge->rank; i++)
+            cr_assert(fabs(c[i]) < 1e-13 * sqrt(norm), "capped %d, tangent %d: %g of %g", capped, (int)i,
+                      c[i], sqrt(norm));
+        ss_gauge_destroy(gauge);
+        fixture_destroy(&f);
+    }
 }
