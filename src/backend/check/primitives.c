@@ -237,10 +237,10 @@ ss_status ss_checked_attention(ss_backend *b, ss_queue *q, const ss_attention *p
     CALL("attention");
     static const ss_heads none = { 0 };
     ss_attention          p = *problem;
-    int64_t               lanes = p.lanes, rows = p.q.batch * p.q.heads * p.q.tokens, e = ss_check_real_bytes(b);
-    bool                  ahead = p.sweep == SS_FORWARD || p.sweep == SS_TANGENT_FORWARD;
-    bool                  tangent = p.sweep == SS_TANGENT_FORWARD || p.sweep == SS_TANGENT_BACKWARD;
-    void                 *mask = (void *)(uintptr_t)p.mask;
+    int64_t lanes = p.lanes, rows = p.q.batch * p.q.heads * p.q.tokens, e = ss_check_real_bytes(b);
+    bool    ahead = p.sweep == SS_FORWARD || p.sweep == SS_TANGENT_FORWARD;
+    bool    tangent = p.sweep == SS_TANGENT_FORWARD || p.sweep == SS_TANGENT_BACKWARD;
+    void   *mask = (void *)(uintptr_t)p.mask;
     p.o = p.q_t = p.k_t = p.v_t = p.o_t = p.q_a = p.k_a = p.v_a = p.o_a = none;
     p.q_at = p.k_at = p.v_at = p.o_at = none;
     USE_HEADS(q, SS_CHECK_READ, 1);
