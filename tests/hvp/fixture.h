@@ -10,9 +10,10 @@ typedef enum fixture_kind {
     FIXTURE_BRANCHES, /* product of branches, sum, LayerNorm, partial views, a tied weight; mse */
     FIXTURE_TOKENS,   /* embeddings, LayerNorm, 4 -> 6 gelu -> 4, head with bias and soft cap; causal_lm */
     FIXTURE_TIED,     /* the table is the head's weight, positions from padding, Conv1D, RMSNorm; masked_lm */
-    FIXTURE_IMAGES,   /* patches, class token and positions, LayerNorm, 4 -> 3 of the class token */
-    FIXTURE_KINKED,   /* 5 -> 9 relu -> 3, bce_with_logits; from here on piecewise smooth */
-    FIXTURE_EXPERTS,  /* embedding, 2 of 3 experts, head; causal_lm */
+    FIXTURE_ATTENTION, /* packed projections, rotary positions, causal attention of 2 heads on 1; causal_lm */
+    FIXTURE_IMAGES,    /* patches, class token and positions, LayerNorm, 4 -> 3 of the class token */
+    FIXTURE_KINKED,    /* 5 -> 9 relu -> 3, bce_with_logits; from here on piecewise smooth */
+    FIXTURE_EXPERTS,   /* embedding, 2 of 3 experts, head; causal_lm */
     FIXTURE_KIND_COUNT
 } fixture_kind;
 
