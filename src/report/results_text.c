@@ -71,18 +71,16 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
                   "lanes", "batch", "GFLOP", "ratio", "time", "cache", "peak");
     for (int64_t i = 0; i < result->n_plans; i++) {
         const ss_info_plan *p = &result->plans[i];
-        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %9s %11s %11s%s\n", p->product, p->cache,
+        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %9s %11s %11s\n", p->product, p->cache,
                       p->precision, p->plan.lanes, (long long)p->plan.micro_batch,
                       ss_number_text(p->plan.flops_body * 1e-9, 4, a), p->ratio,
                       isfinite(p->seconds) ? ss_duration_text(p->seconds, b) : "-",
-                      ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d),
-                      p->plan.keep_logits ? "  with logits" : "");
+                      ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d));
     }
     ss_text_print(
         text,
         "\nkept: between products; GFLOP, time: of a product, the time estimated from that of a gradient;\n"
-        "ratio: flops of a product to those of a gradient; peak: memory of the program;\n"
-        "with logits: the head keeps them between its sweeps\n");
+        "ratio: flops of a product to those of a gradient; peak: memory of the program\n");
 }
 
 static void rows(ss_text *text, const char *end, const ss_eigenvalue *values, int64_t count)
