@@ -289,7 +289,8 @@ typedef struct ss_backend_class {
                             const ss_matrix *y);
 
     /* ---- Of transformers ---- */
-    /* y[i, :] := alpha table[index[i], :] + beta y[i, :], lane by lane; index device [rows of y], shared. */
+    /* y[i, :] := alpha table[index[i], :] + beta y[i, :], lane by lane; index device [rows of y], shared,
+     * below the table's rows (who makes the indices has checked them; the CPU checks again). */
     ss_status (*gather_rows)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *table,
                              const int64_t *index, double beta, const ss_matrix *y);
     /* table[index[i], :] += alpha y[i, :] in the order of i, lane by lane: repeated rows in a fixed order. */

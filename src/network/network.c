@@ -54,7 +54,9 @@ void ss_network_input_shape(const ss_network *network, int32_t *rank, int64_t *s
 
 void ss_network_output_shape(const ss_network *network, int32_t *rank, int64_t *shape)
 {
-    copy_shape(&network->graph->values[network->graph->output], rank, shape);
+    const ss_graph *graph = network->graph;
+    copy_shape(&graph->values[graph->output], rank, shape);
+    if (graph->head.weight >= 0 && *rank > 0) shape[*rank - 1] = graph->head.classes;
 }
 
 int64_t ss_network_parameter_count(const ss_network *network)

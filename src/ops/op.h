@@ -111,14 +111,12 @@ typedef struct ss_op {
      *   BACKWARD          x_a  (+)= (df/dx)' y_a, w_a (+)= (df/dw)' y_a; accepts lanes of y_a, x_a, w_a
      *   TANGENT_FORWARD   y_t  (+)= (df/dx) x_t + (df/dw) w_t
      *   TANGENT_BACKWARD  x_at (+)= R{(df/dx)' y_a}, w_at likewise
-     *   CURVATURE         x_at (+)= H_L x_t, or Fisher; loss heads only */
+     *   CURVATURE         x_at (+)= Gauss-Newton of x_t and w_t, or Fisher, w_at likewise; losses only */
     ss_status (*sweep)(const ss_call *call, ss_sweep sweep);
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
-    /* Has this operator kinks: values of input 0 whose side of zero decides the branch? NULL or false =
-     * smooth
-     */
+    /* Do the sides of zero of input 0's elements decide a branch? NULL or false = smooth. */
     bool (*kinked)(const ss_node *node);
     bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
     /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
@@ -128,8 +126,9 @@ typedef struct ss_op {
 } ss_op;
 
 /* The operators (one file each under ops/). */
-extern const ss_op ss_op_linear;    /* y = x w' (+ b)       X: x, W: w [out, in], b [out] or absent */
-extern const ss_op ss_op_add;       /* y = alpha x0 + beta x1 */
+extern const ss_op ss_op_linear; /* y = x w' (+ b)       X: x, W: w [out, in] ([in, out]: transposed), b [out]
+                                    or absent */
+extern const ss_op ss_op_add;    /* y = alpha x0 + beta x1 */
 extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
 extern const ss_op ss_op_pointwise; /* y = f(x) */
 extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */

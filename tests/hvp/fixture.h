@@ -10,9 +10,10 @@ typedef enum fixture_kind {
     FIXTURE_BRANCHES, /* product of branches, sum, LayerNorm, partial views, a tied weight; mse */
     FIXTURE_TOKENS,   /* embeddings, LayerNorm, 4 -> 6 gelu -> 4, head with bias and soft cap; causal_lm */
     FIXTURE_TIED,     /* the table is the head's weight, positions from padding, Conv1D, RMSNorm; masked_lm */
-    FIXTURE_IMAGES,   /* patches, class token and positions, LayerNorm, 4 -> 3 of the class token */
-    FIXTURE_KINKED,   /* 5 -> 9 relu -> 3, bce_with_logits; from here on piecewise smooth */
-    FIXTURE_EXPERTS,  /* embedding, 2 of 3 experts, head; causal_lm */
+    FIXTURE_ATTENTION, /* packed projections, rotary positions, causal attention of 2 heads on 1; causal_lm */
+    FIXTURE_IMAGES,    /* patches, class token and positions, LayerNorm, 4 -> 3 of the class token */
+    FIXTURE_KINKED,    /* 5 -> 9 relu -> 3, bce_with_logits; from here on piecewise smooth */
+    FIXTURE_EXPERTS,   /* embedding, 2 of 3 experts, head; causal_lm */
     FIXTURE_KIND_COUNT
 } fixture_kind;
 
@@ -35,6 +36,8 @@ typedef struct fixture {
 void fixture_create(fixture *f, fixture_kind kind, const char *device, ss_real real, double decay,
                     const char *include);
 void fixture_destroy(fixture *f);
+/* An embedding (times 1/2) with the head (weight and bias) behind it; not yet bound. */
+void fixture_build_smallest(ss_graph *graph);
 /* The problem once more, after a change of the graph's loss node or of the data in place. */
 void fixture_renew_problem(fixture *f, fixture_kind kind);
 

@@ -281,9 +281,16 @@ static ss_mask names_too_much(const ss_node *node, ss_sweep sweep, ss_mask have,
     return sweep == SS_BACKWARD && reads != 0 ? reads | X_0 : reads;
 }
 
-static int deviations_of(ss_op op)
+/* Of a head: the Gauss-Newton product without the weight's tangent. */
+static ss_status half_a_head(const ss_call *call, ss_sweep sweep)
 {
-    ss_op_case row = linear_cases[0];
+    ss_call copy = *call;
+    if (sweep == SS_CURVATURE) copy.operand[SS_OPERAND(SS_TANGENT, SS_W)].data = NULL;
+    return ss_op_head.sweep(&copy, sweep);
+}
+
+static int deviations_of(ss_op op, ss_op_case row)
+{
     row.op = &op;
     return ss_op_case_check(&row, "cpu", SS_FLOAT64, NULL);
 }
@@ -292,15 +299,18 @@ Test(ops, harness_notices_wrong_answers, .init = begin, .fini = ss_test_end)
 {
     ss_op wrong = ss_op_linear;
     wrong.sweep = half_a_sweep;
-    cr_expect(deviations_of(wrong) > 0, "a missing term was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "a missing term was not noticed");
     wrong = ss_op_linear;
     wrong.sweep = forgets_accumulation;
-    cr_expect(deviations_of(wrong) > 0, "a forgotten accumulation was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "a forgotten accumulation was not noticed");
     wrong = ss_op_linear;
     wrong.needs = names_too_little;
-    cr_expect(deviations_of(wrong) > 0, "an operand read but not named was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "an operand read but not named was not noticed");
     wrong = ss_op_linear;
     wrong.needs = names_too_much;
-    cr_expect(deviations_of(wrong) > 0, "an operand named but not read was not noticed");
-    cr_expect_eq(deviations_of(ss_op_linear), 0);
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "an operand named but not read was not noticed");
+    cr_expect_eq(deviations_of(ss_op_linear, linear_cases[0]), 0);
+    wrong = ss_op_head;
+    wrong.sweep = half_a_head;
+    cr_expect(deviations_of(wrong, head_cases[0]) > 0, "a missing tangent of a head was not noticed");
 }

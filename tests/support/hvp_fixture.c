@@ -2,6 +2,7 @@
 
 #include "base/philox.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,20 @@ static int32_t block(ss_graph *g, int32_t x, int32_t from, ss_function function)
     return combine(g, &ss_op_add, x, linear(g, h, 6, D, "body.2", 4), "body.sum", 5);
 }
 
+void fixture_build_smallest(ss_graph *g)
+{
+    int64_t       tokens = T, table[2] = { V, D }, classes = V;
+    int32_t       ids, weight;
+    ss_attributes half = { .alpha = 0.5 };
+    ss_test_require(ss_graph_add_source(g, SS_SOURCE_TOKEN_IDS, 1, &tokens, 0, V, &ids));
+    ss_test_require(ss_graph_add_parameter(g, "embedding.weight", 2, table, true, &weight));
+    ss_test_require(
+        ss_graph_add_node(g, &ss_op_embedding, "embedding", &half, 1, &ids, 1, &weight, 0, &g->output));
+    ss_test_require(ss_graph_add_parameter(g, "head.weight", 2, table, true, &g->head.weight));
+    ss_test_require(ss_graph_add_parameter(g, "head.bias", 1, &classes, true, &g->head.bias));
+    g->head.classes = V;
+}
+
 static void build_tokens(ss_graph *g)
 {
     int32_t table = parameter(g, "embedding.weight", 2, V, D),
@@ -153,6 +168,40 @@ static void build_tied(ss_graph *g)
     g->output = norm(g, combine(g, &ss_op_add, x, pointwise(g, y, SS_SILU, "act", 3), "last", 4), false,
                      "last_norm", 5);
     g->head = (ss_graph_head){ .weight = table, .bias = -1, .classes = V };
+}
+
+/* Heads of the packed projections: [T, heads, 2] from `first` on. */
+static int32_t heads_of(ss_graph *g, int32_t packed, int64_t heads, int64_t first)
+{
+    int64_t shape[3] = { T, heads, 2 }, strides[3] = { 8, 2, 1 };
+    int32_t view;
+    ss_test_require(ss_graph_add_view(g, packed, 3, shape, first, strides, &view));
+    return view;
+}
+
+static void build_attention(ss_graph *g)
+{
+    int32_t       table = parameter(g, "embedding.weight", 2, V, D), angles, seen, y, whole;
+    int32_t       x = embedding(g, SS_SOURCE_TOKEN_IDS, 0, table, 1, "embedding");
+    int64_t       shape[2] = { T, 2 }, strides[2] = { D, 1 }, rows[2] = { T, D }, tokens = T;
+    double        rotation[2 * T];
+    ss_attributes causal = { .heads = 2, .key_heads = 1, .scale = 0.8, .causal = true };
+    int32_t       packed = linear(g, norm(g, x, false, "norm", 1), D, 8, "qkv", 1);
+    int32_t inputs[4] = { heads_of(g, packed, 2, 0), heads_of(g, packed, 1, 4), heads_of(g, packed, 1, 6) };
+    for (int t = 0; t < T; t++) {
+        rotation[2 * t] = cos(0.7 * t);
+        rotation[2 * t + 1] = sin(0.7 * t);
+    }
+    ss_test_require(ss_graph_add_constant(g, "angles", 2, shape, rotation, &angles));
+    for (int i = 0; i < 2; i++)
+        ss_test_require(
+            ss_graph_add_node(g, &ss_op_rope, "rope", NULL, 1, &inputs[i], 1, &angles, 1, &inputs[i]));
+    ss_test_require(ss_graph_add_source(g, SS_SOURCE_ATTENTION_MASK, 1, &tokens, 0, 0, &seen));
+    inputs[3] = seen;
+    ss_test_require(ss_graph_add_node(g, &ss_op_attention, "attention", &causal, 4, inputs, 0, NULL, 1, &y));
+    ss_test_require(ss_graph_add_view(g, y, 2, rows, 0, strides, &whole));
+    g->output = combine(g, &ss_op_add, x, linear(g, whole, D, D, "out", 2), "sum", 2);
+    g->head = (ss_graph_head){ .weight = parameter(g, "head.weight", 2, V, D), .bias = -1, .classes = V };
 }
 
 static void build_experts(ss_graph *g)
@@ -247,9 +296,9 @@ static void make_vectors(fixture *f, fixture_kind kind)
     ss_test_require(ss_dataset_from_arrays(ss_test_context, &x, &y, NULL, &f->dataset));
 }
 
-static const char *const losses[FIXTURE_KIND_COUNT] = { "cross_entropy", "mse",           "causal_lm",
-                                                        "masked_lm",     "cross_entropy", "bce_with_logits",
-                                                        "causal_lm" };
+static const char *const losses[FIXTURE_KIND_COUNT] = { "cross_entropy",   "mse",       "causal_lm",
+                                                        "masked_lm",       "causal_lm", "cross_entropy",
+                                                        "bce_with_logits", "causal_lm" };
 
 void fixture_renew_problem(fixture *f, fixture_kind kind)
 {
@@ -266,6 +315,7 @@ void fixture_create(fixture *f, fixture_kind kind, const char *device, ss_real r
 {
     static void (*const of_tokens[FIXTURE_KIND_COUNT])(ss_graph *) = { [FIXTURE_TOKENS] = build_tokens,
                                                                        [FIXTURE_TIED] = build_tied,
+                                                                       [FIXTURE_ATTENTION] = build_attention,
                                                                        [FIXTURE_IMAGES] = build_images,
                                                                        [FIXTURE_EXPERTS] = build_experts };
     static void (*const of_vectors[FIXTURE_KIND_COUNT])(ss_graph *, int32_t) = {
