@@ -124,6 +124,17 @@ static inline void attention_load_transposed(const attention *a, const ss_heads 
      to);
 }
 
+/* Asks for the rows of a tile that is loaded next: they are far apart, no hardware foresees them. */
+static inline void attention_foresee(const attention *a, const ss_heads *h, int64_t lane, int64_t batch,
+                                     int64_t head, int64_t token)
+{
+    const int64_t line = 64 / (int64_t)sizeof(real), end = ss_min64(a->tokens, token + SS_TILE);
+    for (int64_t i = token; h->data && i < end; i++) {
+        const real *row = attention_row(h, lane, batch, head, i);
+        for (int64_t j = 0; j < a->dim; j += line) __builtin_prefetch(row + j, 0, 2);
+    }
+}
+
 /* BACKWARD and TANGENT_BACKWARD (attention_back_real.c). */
 ss_status SS_REAL(ss_attention_back)(const attention *a);
 

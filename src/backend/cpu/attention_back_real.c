@@ -177,6 +177,8 @@ static void meet(const plan *w, const stage *s, const task *at, int64_t head, co
             SS_AT_LEVEL(a->level, first_order)(v, w->D + row, s->p, t, s->e, s->u_a);
         }
     }
+    const ss_heads *next[] = { &p->q, &p->o_a, &p->q_t, &p->o_at };
+    for (int i = 0; i < 4; i++) attention_foresee(a, next[i], 0, at->batch, head, v->query + SS_TILE);
     for (int64_t lane = 0; lane < a->lanes; lane++)
         if (w->second)
             second_order_lane(w, s, at, lane, head, v);
@@ -231,16 +233,13 @@ static void run_task(const plan *w, const stage *s, const task *at)
     }
 }
 
-/* sum_j x_j y_j, 0 when one is absent */
-static double row_dot(const attention *a, const ss_heads *x, int64_t x_lane, const ss_heads *y,
-                      int64_t y_lane, int64_t batch, int64_t head, int64_t token)
+/* x . y of one row, 0 when one is absent */
+static double dot(const attention *a, const ss_heads *x, int64_t x_lane, const ss_heads *y, int64_t y_lane,
+                  int64_t batch, int64_t head, int64_t token)
 {
-    double sum = 0;
     if (!x->data || !y->data) return 0;
-    const real *u = attention_row(x, x_lane, batch, head, token);
-    const real *v = attention_row(y, y_lane, batch, head, token);
-    for (int64_t j = 0; j < a->dim; j++) sum += (double)u[j] * (double)v[j];
-    return sum;
+    return SS_AT_LEVEL(a->level, row_dot)(a->dim, attention_row(x, x_lane, batch, head, token),
+                                          attention_row(y, y_lane, batch, head, token));
 }
 
 /* Rows of q_a that nothing is added to yet, and the statistics D (all lanes in BACKWARD) and D_t. */
@@ -258,12 +257,12 @@ static void prepare_row(const plan *w, int64_t lane, int64_t row)
     if (!w->to_scores) return;
     real *D = p->workspace, *D_t = D + w->rows;
     if (!w->second) {
-        D[lane * w->rows + row] = (real)row_dot(a, &p->o_a, lane, &p->o, 0, batch, head, token);
+        D[lane * w->rows + row] = (real)dot(a, &p->o_a, lane, &p->o, 0, batch, head, token);
         return;
     }
-    if (lane == 0 && w->of_scores) D[row] = (real)row_dot(a, &p->o_a, 0, &p->o, 0, batch, head, token);
-    double sum = row_dot(a, &p->o_at, lane, &p->o, 0, batch, head, token);
-    if (w->plain) sum += row_dot(a, &p->o_a, 0, &p->o_t, lane, batch, head, token);
+    if (lane == 0 && w->of_scores) D[row] = (real)dot(a, &p->o_a, 0, &p->o, 0, batch, head, token);
+    double sum = dot(a, &p->o_at, lane, &p->o, 0, batch, head, token);
+    if (w->plain) sum += dot(a, &p->o_a, 0, &p->o_t, lane, batch, head, token);
     D_t[lane * w->rows + row] = (real)sum;
 }
 

@@ -78,6 +78,7 @@ static void forward_tile(const attention *a, const stage *s, int64_t batch, int6
 {
     const ss_attention *p = a->p;
     int64_t             query = tile * SS_TILE, queries = ss_min64(SS_TILE, a->tokens - query);
+    int64_t             key_head = head / (a->heads / a->key_heads);
     attention_load_transposed(a, &p->q, 0, batch, head, query, queries, p->scale, s->q);
     memset(s->out, 0, (size_t)s->out_size * sizeof(real));
     for (int64_t r = 0; r < queries; r++) {
@@ -88,10 +89,12 @@ static void forward_tile(const attention *a, const stage *s, int64_t batch, int6
         attention_view v;
         if (!SS_REAL(ss_attention_look)(a, batch, tile, key_tile, &v)) continue;
         scores(a, s, &v, batch, head, false);
+        attention_foresee(a, &p->k, 0, batch, key_head, v.key + SS_TILE);
+        attention_foresee(a, &p->v, 0, batch, key_head, v.key + SS_TILE);
         SS_AT_LEVEL(a->level, softmax_tile)(&v, s->score, s->largest, s->sum, s->factor);
         if (!p->o.data) continue;
         SS_AT_LEVEL(a->level, scale_rows)(queries, a->dim, a->ld, s->factor, s->out);
-        attention_load(a, &p->v, 0, batch, head / (a->heads / a->key_heads), v.key, v.keys, s->v);
+        attention_load(a, &p->v, 0, batch, key_head, v.key, v.keys, s->v);
         attention_gather(a, &v, s->score, false, true, s->v, true, s->out);
     }
     real *L = p->saved ? (real *)p->saved + attention_statistic(a, batch, head, query) : NULL;
@@ -124,6 +127,8 @@ static void tangent_tile(const attention *a, const stage *s, int64_t batch, int6
         attention_view v;
         if (!SS_REAL(ss_attention_look)(a, batch, tile, key_tile, &v)) continue;
         scores(a, s, &v, batch, head, of_scores);
+        const ss_heads *next[] = { &p->k, &p->v, &p->k_t, &p->v_t };
+        for (int i = 0; i < 4; i++) attention_foresee(a, next[i], 0, batch, key_head, v.key + SS_TILE);
         SS_AT_LEVEL(a->level, probability_tile)(&v, s->factor, s->score);
         loaded = false;
         for (int64_t lane = 0; lane < a->lanes; lane++) {
@@ -177,10 +182,11 @@ static ss_status forward(const attention *a)
     {
         stage mine;
         set_stage(a, (real *)(void *)(scratch + omp_get_thread_num() * size), &mine);
-        /* the last tiles see the most keys: they go first */
+        /* head by head, so that its keys and values stay in the cache; the last tiles see the most keys and
+         * go first */
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < tasks; task++) {
-            int64_t tile = a->tiles - 1 - task / (a->batch * a->heads), one = task % (a->batch * a->heads);
+            int64_t tile = a->tiles - 1 - task % a->tiles, one = task / a->tiles;
             if (a->p->sweep == SS_FORWARD)
                 forward_tile(a, &mine, one / a->heads, one % a->heads, tile);
             else
