@@ -426,15 +426,17 @@ static int64_t scratch_of(int64_t tokens)
     return count;
 }
 
-/* No allocation grows with the square of the tokens: beside the threads' tiles the scratch holds rows of q_a,
- * at most three of every lane, head and token. */
+/* No allocation grows with the square of the tokens: the scratch is tiles of a fixed size and, per token,
+ * what every thread keeps of one head (q, o_a, and q_t, o_at of every lane; k, v, k_t, v_t) and at most three
+ * rows of q_a of every lane and head. */
 Test(attention, memory_is_linear_in_tokens, .init = ss_test_begin, .fini = ss_test_end)
 {
-    ss_test_require(ss_context_set_threads(ss_test_context, 2));
-    int64_t before = scratch_of(768);
+    enum { THREADS = 2, ROW = 48 /* floats of a row of a tile */, HEAD_ROWS = 2 * 8 };
+    ss_test_require(ss_context_set_threads(ss_test_context, THREADS));
+    int64_t before = scratch_of(768), per_token = THREADS * (2 + 2 * LANES) * ROW + 3 * LANES * HEAD_ROWS;
     for (int64_t tokens = 1536; tokens <= 6144; tokens *= 2) {
-        int64_t now = scratch_of(tokens), rows = (3 * LANES * 2 * 8) * (tokens / 2) / 2;
-        cr_expect(now > before && now - before <= rows, "%lld tokens: %lld doubles, %lld at half",
+        int64_t now = scratch_of(tokens), most = tokens / 2 * per_token / 2;
+        cr_expect(now > before && now - before <= most, "%lld tokens: %lld doubles, %lld at half",
                   (long long)tokens, (long long)now, (long long)before);
         before = now;
     }

@@ -68,12 +68,23 @@ static void SS_LEVEL(tile_multiply)(const ss_tile_product *p)
         }
 }
 
+/* Asks for the rows `first` and behind, up to `end`: they lie far apart, the hardware does not foresee them.
+ */
+static inline void SS_LEVEL(foresee)(int64_t first, int64_t end, int64_t cols, const real *from,
+                                     int64_t stride)
+{
+    for (int64_t i = first; i < end; i++)
+        for (int64_t j = 0; j < cols; j += 64 / (int64_t)sizeof(real))
+            __builtin_prefetch(from + i * stride + j, 0, 3);
+}
+
 static void SS_LEVEL(tile_load)(int64_t rows, int64_t cols, real scale, const real *restrict from,
                                 int64_t stride, real *restrict to)
 {
     int64_t ld = ss_tile_ld(cols);
-    for (int64_t i = 0; i < rows; i++, from += stride, to += ld) {
-        for (int64_t j = 0; j < cols; j++) to[j] = scale * from[j];
+    for (int64_t i = 0; i < rows; i++, to += ld) {
+        SS_LEVEL(foresee)(i + 8, ss_min64(rows, i + 9), cols, from, stride);
+        for (int64_t j = 0; j < cols; j++) to[j] = scale * from[i * stride + j];
         for (int64_t j = cols; j < ld; j++) to[j] = 0;
     }
     for (int64_t i = rows; i % SS_TILE_ROWS != 0; i++, to += ld) memset(to, 0, (size_t)ld * sizeof(real));
@@ -84,9 +95,12 @@ static void SS_LEVEL(tile_load_transposed)(int64_t rows, int64_t cols, real scal
                                            int64_t stride, real *restrict to)
 {
     int64_t i = 0;
-    for (; i + 8 <= rows; i += 8)
+    SS_LEVEL(foresee)(0, ss_min64(rows, 8), cols, from, stride);
+    for (; i + 8 <= rows; i += 8) {
+        SS_LEVEL(foresee)(i + 8, ss_min64(rows, i + 16), cols, from, stride);
         for (int64_t j = 0; j < cols; j++)
             for (int64_t r = 0; r < 8; r++) to[j * SS_TILE + i + r] = scale * from[(i + r) * stride + j];
+    }
     for (; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) to[j * SS_TILE + i] = scale * from[i * stride + j];
     for (int64_t j = 0; j < cols && rows < SS_TILE; j++)
