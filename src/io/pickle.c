@@ -10,7 +10,7 @@
 #define SS_PICKLE_MEMORY 128                 /* bytes needed per byte of the pickle, at the worst */
 #define SS_CLASS_NAME    256                 /* bytes of "<module>.<name>", with its end */
 
-/* ---- Reading and the stack --------------------------------------------------------------------------------
+/* ---- Reading --------------------------------------------------------------------------------
  */
 
 /* The next `count` bytes. */
@@ -32,39 +32,6 @@ static ss_status take_number(ss_pickle *p, int count, uint64_t *number)
     return status;
 }
 
-static ss_status push(ss_pickle *p, ss_pickle_value *value)
-{
-    ss_status status = SS_OK;
-    if (p->depth == p->room) {
-        int64_t room = ss_max64(64, 2 * p->room);
-        SS_TRY(ss_reallocate(p->context, room, sizeof *p->stack, (void **)&p->stack));
-        p->room = room;
-    }
-    p->stack[p->depth++] = value;
-fail:
-    return status;
-}
-
-/* There must be `count` values above the last mark. */
-static ss_status require(const ss_pickle *p, int64_t count)
-{
-    int64_t floor = p->n_marks > 0 ? p->marks[p->n_marks - 1] : 0;
-    if (p->depth - floor >= count) return SS_OK;
-    return ss_pickle_fail(p, "the stack holds %lld values, %lld are needed", (long long)(p->depth - floor),
-                          (long long)count);
-}
-
-/* Removes the last mark; the values above it are items[count], which stay where they are until a push. */
-static ss_status pop_mark(ss_pickle *p, ss_pickle_value ***items, int64_t *count)
-{
-    if (p->n_marks == 0) return ss_pickle_fail(p, "there is no mark on the stack");
-    int64_t mark = p->marks[--p->n_marks];
-    *items = p->depth > 0 ? p->stack + mark : NULL; /* a mark may come before anything is on the stack */
-    *count = p->depth - mark;
-    p->depth = mark;
-    return SS_OK;
-}
-
 static ss_pickle_value *top(const ss_pickle *p)
 {
     return p->stack[p->depth - 1];
@@ -76,7 +43,7 @@ static ss_status push_new(ss_pickle *p, ss_pickle_kind kind, int64_t integer)
     ss_pickle_value *value = NULL;
     SS_TRY(ss_pickle_new(p, kind, &value));
     if (kind == SS_PICKLE_BOOLEAN || kind == SS_PICKLE_INTEGER) value->as.integer = integer;
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -100,7 +67,7 @@ static ss_status run_set(ss_pickle *p, int unused)
     ss_status        status = SS_OK;
     ss_pickle_value *value = NULL;
     SS_TRY(ss_pickle_text(p, SS_PICKLE_OPAQUE, "a set", 5, &value));
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -126,7 +93,7 @@ static ss_status run_long(ss_pickle *p, int unused)
     SS_TRY(take_bytes(p, (int64_t)length, &bytes));
     if (length > 8) {
         SS_TRY(ss_pickle_text(p, SS_PICKLE_OPAQUE, "an integer beyond 64 bits", 25, &value));
-        SS_TRY(push(p, value));
+        SS_TRY(ss_pickle_push(p, value));
         return SS_OK;
     }
     uint64_t number = ss_little(bytes, (int)length);
@@ -146,7 +113,7 @@ static ss_status run_real(ss_pickle *p, int unused)
     SS_TRY(ss_pickle_new(p, SS_PICKLE_REAL, &value));
     uint64_t bits = ss_big(bytes, 8);
     memcpy(&value->as.real, &bits, sizeof bits);
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -160,7 +127,7 @@ static ss_status run_text(ss_pickle *p, int count)
     SS_TRY(take_number(p, count, &length));
     SS_TRY(take_bytes(p, (int64_t)length, &bytes));
     SS_TRY(ss_pickle_text(p, SS_PICKLE_TEXT, bytes, (int64_t)length, &value));
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -190,7 +157,7 @@ static ss_status push_tuple(ss_pickle *p, ss_pickle_value **items, int64_t count
     SS_TRY(ss_pickle_take(p, count * (int64_t)sizeof *items, (void **)&tuple->as.list.items));
     for (int64_t i = 0; i < count; i++) tuple->as.list.items[i] = items[i];
     tuple->as.list.count = tuple->as.list.room = count;
-    SS_TRY(push(p, tuple));
+    SS_TRY(ss_pickle_push(p, tuple));
 fail:
     return status;
 }
@@ -201,7 +168,7 @@ static ss_status run_tuple(ss_pickle *p, int unused)
     ss_status         status = SS_OK;
     ss_pickle_value **items = NULL;
     int64_t           count = 0;
-    SS_TRY(pop_mark(p, &items, &count));
+    SS_TRY(ss_pickle_pop_mark(p, &items, &count));
     SS_TRY(push_tuple(p, items, count));
 fail:
     return status;
@@ -210,7 +177,7 @@ fail:
 static ss_status run_tuple_of(ss_pickle *p, int count)
 {
     ss_status status = SS_OK;
-    SS_TRY(require(p, count));
+    SS_TRY(ss_pickle_require(p, count));
     p->depth -= count;
     SS_TRY(push_tuple(p, p->stack + p->depth, count));
 fail:
@@ -221,7 +188,7 @@ fail:
 static ss_status extend(ss_pickle *p, ss_pickle_kind kind, ss_pickle_value **items, int64_t count)
 {
     ss_status status = SS_OK;
-    SS_TRY(require(p, 1));
+    SS_TRY(ss_pickle_require(p, 1));
     if (top(p)->kind != kind)
         SS_TRY(ss_pickle_fail(p, "expected %s to add to, found %s",
                               kind == SS_PICKLE_LIST ? "a list" : "a dictionary",
@@ -238,7 +205,7 @@ static ss_status run_extend_marked(ss_pickle *p, int kind)
     ss_status         status = SS_OK;
     ss_pickle_value **items = NULL;
     int64_t           count = 0;
-    SS_TRY(pop_mark(p, &items, &count));
+    SS_TRY(ss_pickle_pop_mark(p, &items, &count));
     SS_TRY(extend(p, (ss_pickle_kind)kind, items, count));
 fail:
     return status;
@@ -249,7 +216,7 @@ static ss_status run_extend(ss_pickle *p, int kind)
 {
     ss_status     status = SS_OK;
     const int64_t count = kind == SS_PICKLE_LIST ? 1 : 2;
-    SS_TRY(require(p, count + 1));
+    SS_TRY(ss_pickle_require(p, count + 1));
     p->depth -= count;
     SS_TRY(extend(p, (ss_pickle_kind)kind, p->stack + p->depth, count));
 fail:
@@ -261,7 +228,7 @@ static ss_status run_put(ss_pickle *p, int bytes)
     ss_status status = SS_OK;
     uint64_t  index = 0;
     SS_TRY(take_number(p, bytes, &index));
-    SS_TRY(require(p, 1));
+    SS_TRY(ss_pickle_require(p, 1));
     /* Python numbers them from 0 on, and each takes two bytes at least: a larger number is a lie that would
      * take memory. */
     if (index >= (uint64_t)p->size)
@@ -284,7 +251,7 @@ static ss_status run_get(ss_pickle *p, int bytes)
     SS_TRY(take_number(p, bytes, &index));
     if (index >= (uint64_t)p->memo_room || p->memo[index] == NULL)
         SS_TRY(ss_pickle_fail(p, "memo number %llu was never put", (unsigned long long)index));
-    SS_TRY(push(p, p->memo[index]));
+    SS_TRY(ss_pickle_push(p, p->memo[index]));
 fail:
     return status;
 }
@@ -320,7 +287,7 @@ static ss_status run_global(ss_pickle *p, int unused)
     SS_TRY(take_line(p, name, &used));
     SS_TRY(ss_pickle_new(p, SS_PICKLE_CLASS, &value));
     SS_TRY(ss_pickle_class_find(p, name, &value->as.class));
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -331,14 +298,14 @@ static ss_status run_call(ss_pickle *p, int unused)
     (void)unused;
     ss_status        status = SS_OK;
     ss_pickle_value *result = NULL;
-    SS_TRY(require(p, 2));
+    SS_TRY(ss_pickle_require(p, 2));
     const ss_pickle_value *class = p->stack[p->depth - 2], *arguments = top(p);
     if (class->kind != SS_PICKLE_CLASS || arguments->kind != SS_PICKLE_TUPLE)
         SS_TRY(ss_pickle_fail(p, "expected a class and a tuple of arguments, found %s and %s",
                               ss_pickle_kind_text(class), ss_pickle_kind_text(arguments)));
     SS_TRY(ss_pickle_call(p, class->as.class, arguments, &result));
     p->depth -= 2;
-    SS_TRY(push(p, result));
+    SS_TRY(ss_pickle_push(p, result));
 fail:
     return status;
 }
@@ -348,7 +315,7 @@ static ss_status run_build(ss_pickle *p, int unused)
 {
     (void)unused;
     ss_status status = SS_OK;
-    SS_TRY(require(p, 2));
+    SS_TRY(ss_pickle_require(p, 2));
     p->depth--;
     if (top(p)->kind != SS_PICKLE_DICTIONARY && top(p)->kind != SS_PICKLE_OPAQUE)
         SS_TRY(ss_pickle_fail(p, "state is set on %s", ss_pickle_kind_text(top(p))));
@@ -361,10 +328,10 @@ static ss_status run_persistent(ss_pickle *p, int unused)
     (void)unused;
     ss_status        status = SS_OK;
     ss_pickle_value *value = NULL;
-    SS_TRY(require(p, 1));
+    SS_TRY(ss_pickle_require(p, 1));
     SS_TRY(ss_pickle_persistent(p, top(p), &value));
     p->depth--;
-    SS_TRY(push(p, value));
+    SS_TRY(ss_pickle_push(p, value));
 fail:
     return status;
 }
@@ -384,7 +351,7 @@ static ss_status run_stop(ss_pickle *p, int unused)
     (void)unused;
     ss_status status = SS_OK;
     if (p->n_marks > 0) SS_TRY(ss_pickle_fail(p, "the pickle ends inside a mark"));
-    SS_TRY(require(p, 1));
+    SS_TRY(ss_pickle_require(p, 1));
     p->root = top(p);
     if (p->next != p->size)
         SS_TRY(ss_pickle_fail(p, "%lld bytes behind the end of the pickle", (long long)(p->size - p->next)));

@@ -41,6 +41,12 @@ ss_status ss_pickle_text(ss_pickle *p, ss_pickle_kind kind, const void *bytes, i
                          ss_pickle_value **value);
 ss_status ss_pickle_append(ss_pickle *p, ss_pickle_value *list, ss_pickle_value *item);
 
+ss_status ss_pickle_push(ss_pickle *p, ss_pickle_value *value);
+/* There must be `count` values above the last mark. */
+ss_status ss_pickle_require(const ss_pickle *p, int64_t count);
+/* Removes the last mark; the values above it are items[count], which stay where they are until a push. */
+ss_status ss_pickle_pop_mark(ss_pickle *p, ss_pickle_value ***items, int64_t *count);
+
 /* The class "<module>.<name>" of the list; a message that names it when it is not there. */
 ss_status ss_pickle_class_find(const ss_pickle *p, const char *name, const ss_pickle_class **class);
 /* class(*arguments); `arguments` is a TUPLE. */

@@ -1,4 +1,5 @@
-/* The values of a pickle: memory in chunks that are freed together, lists that grow, looking at them. */
+/* The values of a pickle: memory in chunks that are freed together, lists that grow, looking at them; and the
+ * stack of the machine that makes them. */
 #include "io/pickle_private.h"
 
 #include <stdarg.h>
@@ -101,6 +102,40 @@ const char *ss_pickle_kind_text(const ss_pickle_value *value)
         [SS_PICKLE_TENSOR] = "a tensor",
     };
     return value->kind == SS_PICKLE_OPAQUE ? value->as.text.bytes : texts[value->kind];
+}
+
+/* ---- The stack --------------------------------------------------------------------------------------------
+ */
+
+ss_status ss_pickle_push(ss_pickle *p, ss_pickle_value *value)
+{
+    ss_status status = SS_OK;
+    if (p->depth == p->room) {
+        int64_t room = ss_max64(64, 2 * p->room);
+        SS_TRY(ss_reallocate(p->context, room, sizeof *p->stack, (void **)&p->stack));
+        p->room = room;
+    }
+    p->stack[p->depth++] = value;
+fail:
+    return status;
+}
+
+ss_status ss_pickle_require(const ss_pickle *p, int64_t count)
+{
+    int64_t floor = p->n_marks > 0 ? p->marks[p->n_marks - 1] : 0;
+    if (p->depth - floor >= count) return SS_OK;
+    return ss_pickle_fail(p, "the stack holds %lld values, %lld are needed", (long long)(p->depth - floor),
+                          (long long)count);
+}
+
+ss_status ss_pickle_pop_mark(ss_pickle *p, ss_pickle_value ***items, int64_t *count)
+{
+    if (p->n_marks == 0) return ss_pickle_fail(p, "there is no mark on the stack");
+    int64_t mark = p->marks[--p->n_marks];
+    *items = p->depth > 0 ? p->stack + mark : NULL; /* a mark may come before anything is on the stack */
+    *count = p->depth - mark;
+    p->depth = mark;
+    return SS_OK;
 }
 
 void ss_pickle_free(ss_pickle *p)

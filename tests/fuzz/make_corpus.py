@@ -602,6 +602,15 @@ put("tokens", "npy_floats", npy(dictionary("'<f2'", shape="(40,)"), IDS))
 put("tokens", "safetensors", ids(labels=None))
 put("tokens", "safetensors_stream", safetensors({"tokens": tensor("U16", (40,), (0, 80))}, IDS))
 
+for name, text in [
+    ("config", '{"model_type": "gpt2", "n_embd": 4}'), ("index", '{"weight_map": {"a": "s"}}'),
+    ("index_outside", '{"weight_map": {"a": "../s"}}'), ("index_missing", '{"weight_map": {"a": "t", "b": "s"}}'),
+    ("quantised", '{"quantization_config": {"quant_method": "gptq", "bits": 4}}'),
+    ("adapter", '{"r": 2, "base_model_name_or_path": "org/name"}'), ("adapter_itself", '{"base_model_name_or_path": "."}'),
+    ("name", "org/name@0123abcd"), ("name_plain", "gpt2"), ("name_bad", "../../etc/passwd"), ("name_revision", "a/b@refs/pr/1"),
+]:
+    put("huggingface", name, text.encode())
+
 for name, text, expected in [
     ("ok_object", '{"type": "Linear", "a": [1, 2.5, {"b": null}], "c": true, "d": "x"}', None),
     ("ok_array", "[[], {}, -3, 1e300]", None),
