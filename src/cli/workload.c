@@ -34,6 +34,16 @@ static ss_status refuse_unsupported(ss_context *context, const char *network)
                    network);
 }
 
+/* A model's class says what it was made for; a list of layers does not. */
+static bool may_state_loss(const ss_workload *w)
+{
+    const char *network = w->settings->network;
+    char        own[4096];
+    snprintf(own, sizeof own, "%snetwork.json", w->folder != NULL ? w->folder : "");
+    return strncmp(network, "mlp:", 4) != 0 && !ends_with(network, ".json") &&
+           !(w->folder != NULL && exists(own));
+}
+
 /* The folder of the network with a slash, and what lies in it. */
 static ss_status look_into_folder(ss_workload *w)
 {
@@ -49,6 +59,9 @@ static ss_status look_into_folder(ss_workload *w)
         if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
     }
     SS_TRY(ss_stated_merge(context, w->settings, &w->stated, &w->overridden));
+    if (w->stated.loss == NULL && !may_state_loss(w))
+        SS_FAIL(context, SS_ERROR_USAGE,
+                "--loss is missing (and there is no objective.json that states one)");
     if (ss_given(w->settings, DATA)) {
         SS_TRY(ss_copy_string(context, ss_text_of(w->settings, DATA), &w->data_path));
     } else {

@@ -249,7 +249,9 @@ def build(class_name, **options):
     """A model of a published class in float64 with weights that are far from trivial."""
     kind = getattr(transformers, class_name)
     with exact():
-        model = kind(kind.config_class(attn_implementation="eager", **options))
+        config = kind.config_class(attn_implementation="eager", **options)
+        config._experts_implementation = "eager"
+        model = kind(config)
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(0.25 * torch.randn_like(p))
