@@ -29,6 +29,7 @@ typedef struct ss_dataset_options {
     int64_t     stride;           /* from the start of a sequence to that of the next; 0 = T */
     bool        token_type_given; /* token_type was stated */
     ss_type     token_type;       /* of the ids in a raw file: U16, U32, I32 or I64 */
+    const char *tokenizer;        /* tokenizer.json of the model, for data that are a text; NULL = none */
 } ss_dataset_options;
 
 /* Scale 1, shift 0, not stated; all samples; known names; nothing said about tokens. */
@@ -39,9 +40,16 @@ void ss_dataset_options_init(ss_dataset_options *options);
  * between them ("train-images-idx3-ubyte.gz,train-labels-idx1-ubyte.gz", "x.npy,y.npy"). Other arrays with
  * one row per sample are kept under their names. `options` may be NULL.
  *
+ * Token ids need no targets: a file whose only array of these names is input_ids [N, T]; one array of
+ * integers [N, T]; or a stream of integers [n], which is cut into the sequences that begin at 0, stride,
+ * 2 stride ... and fit: .npy, raw (nanoGPT's and others' .bin, with llm.c's header or with token_type), or
+ * the ids that the tokenizer makes of a .txt in UTF-8. Beside input_ids, attention_mask (0 and 1),
+ * token_type_ids and position_ids have its shape.
+ *
  * SS_ERROR_INPUT, naming file and array: unreadable file, no pair of names or two, unequal numbers of
  * samples, no samples, empty rows, NaN or infinity (with its index), uint8 inputs without a stated scale,
- * more samples asked for than there are. */
+ * more samples asked for than there are; token ids that are negative or no integers, a stream shorter than
+ * a sequence, a raw file of unknown type or of a size that does not fit it, a text that is no UTF-8. */
 ss_status ss_dataset_open(ss_context *context, const char *path, const ss_dataset_options *options,
                           ss_dataset **dataset);
 

@@ -169,15 +169,22 @@ static void token_options(const ss_settings *s, ss_dataset_options *options)
 
 static ss_status open_data(ss_workload *w)
 {
+    ss_status          status = SS_OK;
     ss_dataset_options options;
+    char              *tokenizer = NULL;
     ss_dataset_options_init(&options);
     token_options(w->settings, &options);
+    if (w->folder != NULL) SS_TRY(ss_format(w->context, &tokenizer, "%stokenizer.json", w->folder));
+    if (tokenizer != NULL && exists(tokenizer)) options.tokenizer = tokenizer;
     options.scale_given = w->stated.scale_given;
     options.scale = w->stated.scale;
     options.shift = w->stated.shift;
     options.samples = ss_given(w->settings, SAMPLES) ? ss_integer_of(w->settings, SAMPLES) : 0;
     options.sample_seed = (uint64_t)ss_integer_of(w->settings, SAMPLE_SEED);
-    return ss_dataset_open(w->context, w->data_path, &options, &w->dataset);
+    SS_TRY(ss_dataset_open(w->context, w->data_path, &options, &w->dataset));
+fail:
+    ss_free(w->context, tokenizer);
+    return status;
 }
 
 static ss_status choose_precision(ss_workload *w, ss_real *real)

@@ -27,7 +27,7 @@ static const char pair_names[] =
     ;
 
 /* Arrays that change the meaning of the inputs: never dropped because their length is wrong. */
-static const char *const companions[] = { "attention_mask", "token_type_ids", "position_ids" };
+static const char *const companions[] = { SS_COMPANIONS };
 
 /* Names of an array that may be token ids; "" is the single array of .npy and of raw files. */
 static const char *const token_names[] = { "", "input_ids", "tokens" };

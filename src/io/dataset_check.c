@@ -136,7 +136,7 @@ fail:
 
 static ss_status check_tokens(ss_dataset *dataset)
 {
-    static const char *const companions[] = { "attention_mask", "token_type_ids", "position_ids" };
+    static const char *const companions[] = { SS_COMPANIONS };
     ss_status                status = SS_OK;
     if (!ss_dataset_is_tokens(dataset)) return SS_OK;
     SS_TRY(ss_dataset_check_ids(dataset->context, dataset, &dataset->arrays[0], INT64_MAX));

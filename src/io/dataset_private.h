@@ -5,6 +5,9 @@
 #include "saddlescope/dataset.h"
 #include "io/archive.h"
 
+/* Arrays that change the meaning of input_ids; the mask first. */
+#define SS_COMPANIONS "attention_mask", "token_type_ids", "position_ids"
+
 #define SS_DATASET_FILES 2 /* inputs and targets may come from two */
 
 struct ss_dataset {

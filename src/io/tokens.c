@@ -1,4 +1,4 @@
-/* Token ids: raw files of them, and cutting a stream into sequences.
+/* Token ids: raw files of them, texts, and cutting a stream into sequences.
  *
  * Raw files are ids one behind the other, little endian. Known headers: llm.c (dev/data/data_common.py: 256
  * 32-bit numbers, of which the first are a magic number, a version and the number of ids). Files without one
@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "io/dataset_private.h"
 #include "io/archive_private.h"
+#include "io/tokenizer.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,7 +90,8 @@ ss_status ss_tokens_is_raw(ss_context *context, const char *path, const ss_datas
     if (options->token_type_given && typed)
         SS_FAIL(context, SS_ERROR_INPUT,
                 "%s: --token-dtype is for raw files of token ids; this file says its types itself", path);
-    *raw = options->token_type_given || find_header(first, count) >= 0 || (!typed && ends_with(path, ".bin"));
+    *raw = options->token_type_given || ends_with(path, ".txt") || find_header(first, count) >= 0 ||
+           (!typed && ends_with(path, ".bin"));
     if (*raw && ends_with(path, ".bin")) SS_TRY(refuse_megatron(context, path, options));
 fail:
     return status;
@@ -136,10 +138,37 @@ fail:
     return status;
 }
 
+/* The reader of texts; archive->hint are the options. */
+static ss_status read_text(ss_archive *archive, const unsigned char *bytes, int64_t size)
+{
+    ss_status                 status = SS_OK;
+    const ss_dataset_options *options = archive->hint;
+    ss_tokenizer             *tokenizer = NULL;
+    uint32_t                 *ids = NULL;
+    void                     *block = NULL;
+    ss_array                  array = { .name = "", .type = SS_U32, .rank = 1 };
+    archive->format = "text";
+    if (options->tokenizer == NULL)
+        SS_TRY(ss_archive_fail(archive,
+                               "a text needs the tokenizer.json of the model, which has none: make token "
+                               "ids of it first (.npy)"));
+    SS_TRY(ss_tokenizer_open(archive->context, options->tokenizer, &tokenizer));
+    SS_TRY(ss_tokenizer_encode(tokenizer, archive->path, bytes, size, &ids, &array.shape[0]));
+    SS_TRY(ss_archive_block(archive, "token ids: ", array.shape[0] * (int64_t)sizeof *ids, &block));
+    if (array.shape[0] > 0) memcpy(block, ids, (size_t)array.shape[0] * sizeof *ids);
+    array.data = block;
+    SS_TRY(ss_archive_add(archive, &array));
+fail:
+    ss_free(archive->context, ids);
+    ss_tokenizer_close(tokenizer);
+    return status;
+}
+
 ss_status ss_tokens_open(ss_context *context, const char *path, const ss_dataset_options *options,
                          ss_archive **archive)
 {
-    return ss_archive_open_as(context, path, read_raw, options, archive);
+    bool text = !options->token_type_given && ends_with(path, ".txt");
+    return ss_archive_open_as(context, path, text ? read_text : read_raw, options, archive);
 }
 
 ss_status ss_tokens_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,

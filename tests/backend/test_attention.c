@@ -43,8 +43,12 @@ typedef struct operands {
 
 static operands make_operands(const attention_case *c)
 {
-    operands o = { .s = { c->batch, c->tokens, c->heads, c->key_heads, c->dim, c->causal, c->window } };
+    operands o = { .s = { .batch = c->batch, .tokens = c->tokens, .heads = c->heads } };
     uint64_t drawn = 0;
+    o.s.key_heads = c->key_heads;
+    o.s.dim = c->dim;
+    o.s.causal = c->causal;
+    o.s.window = c->window;
     o.s.scale = 1.2 / sqrt((double)c->dim);
     o.s.cap = c->cap;
     o.rows = c->batch * c->heads * c->tokens;

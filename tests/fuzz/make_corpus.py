@@ -602,6 +602,21 @@ put("tokens", "npy_floats", npy(dictionary("'<f2'", shape="(40,)"), IDS))
 put("tokens", "safetensors", ids(labels=None))
 put("tokens", "safetensors_stream", safetensors({"tokens": tensor("U16", (40,), (0, 80))}, IDS))
 
+LETTERS = [b if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174 else None for b in range(256)]
+OTHERS = iter(range(256, 512))
+VOCABULARY = {chr(next(OTHERS) if b is None else b): i for i, b in enumerate(LETTERS)} | {"ab": 256, "aba": 257}
+TOKENIZER = {"added_tokens": [{"id": 300, "content": "<x>"}], "normalizer": None,
+             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                 {"type": "Split", "pattern": {"Regex": " ?\\p{L}+|\\s+(?!\\S)|."}, "behavior": "Isolated", "invert": False},
+                 {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]},
+             "model": {"type": "BPE", "ignore_merges": True, "vocab": VOCABULARY, "merges": [["a", "b"], "ab a"]}}
+put("tokenizer", "sequence", json.dumps(TOKENIZER).encode())
+put("tokenizer", "byte_level", json.dumps(TOKENIZER | {"pre_tokenizer": {"type": "ByteLevel"}, "normalizer": {"type": "NFC"}},
+                                          ensure_ascii=False).encode())
+put("tokenizer", "text", ">Before we <x>aba abab ab's  12é\n\n".encode())
+put("tokenizer", "text_long", b">" + b"ab" * 300)
+put("tokenizer", "text_bad", b">a\xff")
+
 for name, text in [
     ("config", '{"model_type": "gpt2", "n_embd": 4}'), ("index", '{"weight_map": {"a": "s"}}'),
     ("index_outside", '{"weight_map": {"a": "../s"}}'), ("index_missing", '{"weight_map": {"a": "t", "b": "s"}}'),
