@@ -15,6 +15,7 @@ _saddlescope()
     --class-weights) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --init-random) return ;;
     --init-missing) return ;;
+    --base) return ;;
     --expect-loss) return ;;
     --scale) return ;;
     --shift) return ;;
@@ -30,6 +31,7 @@ _saddlescope()
     --low) return ;;
     --high) return ;;
     --below) return ;;
+    --blocks) COMPREPLY=($(compgen -W "tensor module layer" -- "$word")); return ;;
     --vector) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --random) return ;;
     --repeat) return ;;
@@ -60,13 +62,13 @@ _saddlescope()
     *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
-    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
-    eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
-    hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
-    bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
+    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --blocks --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
+    hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
+    bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac
 }
 complete -o filenames -F _saddlescope saddlescope
