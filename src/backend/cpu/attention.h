@@ -5,8 +5,9 @@
  * tiles (tiles.h), turned into probabilities and adjoints in place (attention_kernels.h) and multiplied on at
  * once. In the sweeps forward a score tile has a row per key, so that a row statistic of attention is a sum
  * down its columns; in the sweeps back it has a row per query. The operand that stands still is the one that
- * must be transposed. Tiles that no query sees are skipped; at the border of the causal triangle or of the
- * window, products leave out what is not seen by groups of SS_TILE_ROWS. */
+ * must be transposed; those that pass by, again and again, are copied once per head into tiles of the task's
+ * own, because their rows lie far apart in memory. Tiles that no query sees are skipped; at the border of the
+ * causal triangle or of the window, products leave out what is not seen by groups of SS_TILE_ROWS. */
 #ifndef SS_BACKEND_CPU_ATTENTION_H
 #define SS_BACKEND_CPU_ATTENTION_H
 
@@ -20,6 +21,7 @@ typedef struct attention {
     int64_t             batch, tokens, heads, key_heads, dim, lanes;
     int64_t             tiles; /* of tokens */
     int64_t             ld;    /* of a tile with `dim` columns */
+    int64_t             wide;  /* elements of such a tile, [SS_TILE, ld] */
 } attention;
 
 /* What a tile of queries sees of a tile of keys; r and c count within the tiles. */
@@ -122,6 +124,39 @@ static inline void attention_load_transposed(const attention *a, const ss_heads 
     SS_REAL(ss_tile_load_transposed)
     (a->level, count, a->dim, (real)scale, attention_row(from, lane, batch, head, token), from->token_stride,
      to);
+}
+
+/* A tile to tokens of one head. */
+static inline void attention_store(const attention *a, const real *tile, int64_t count, double scale,
+                                   bool accumulate, const ss_heads *to, int64_t lane, int64_t batch,
+                                   int64_t head, int64_t token)
+{
+    SS_REAL(ss_tile_store)
+    (a->level, count, a->dim, (real)scale, tile, accumulate, attention_row(to, lane, batch, head, token),
+     to->token_stride);
+}
+
+/* All tokens of one head into tiles, one behind the other, `wide` elements apart; nothing when absent. */
+static inline void attention_pack(const attention *a, const ss_heads *from, int64_t lane, int64_t batch,
+                                  int64_t head, real *to)
+{
+    for (int64_t tile = 0; tile < a->tiles && from->data; tile++)
+        attention_load(a, from, lane, batch, head, tile * SS_TILE,
+                       ss_min64(SS_TILE, a->tokens - tile * SS_TILE), to + tile * a->wide);
+}
+
+/* Elementary operations, for ss_cpu_threads. */
+static inline int64_t attention_work(const attention *a)
+{
+    return a->batch * a->heads * a->tokens * ss_min64(a->tokens, 4096) * a->dim;
+}
+
+/* Into how many parts the tiles of one head are dealt out when there are `heads` of them in all: enough to
+ * keep some threads busy, by the shape alone. */
+static inline int64_t attention_parts(const attention *a, int64_t heads)
+{
+    enum { ENOUGH_TASKS = 8, MOST_PARTS = 4 };
+    return ss_min64(ss_min64(MOST_PARTS, a->tiles), ss_cpu_blocks(ENOUGH_TASKS, heads));
 }
 
 /* BACKWARD and TANGENT_BACKWARD (attention_back_real.c). */

@@ -28,6 +28,17 @@ static inline void SS_LEVEL(clear_unseen)(const attention_view *v, int64_t begin
     for (int64_t c = end; c < v->keys; c++) row[c] = 0;
 }
 
+/* sum_j x_j y_j in float64: eight partial sums, added in a fixed order */
+static double SS_LEVEL(row_dot)(int64_t n, const real *x, const real *y)
+{
+    double  part[8] = { 0 };
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) part[j] += (double)x[i + j] * (double)y[i + j];
+    for (int j = 0; i < n; i++, j++) part[j] += (double)x[i] * (double)y[i];
+    return ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
+}
+
 /* s := exp(f(s) - L); t := tanh(s / c) when there is a cap */
 static void SS_LEVEL(probabilities)(const attention_view *v, real cap, const real *restrict L,
                                     real *restrict s, real *restrict t)

@@ -2,7 +2,7 @@
  * formulas are in backend/attention_functions.h).
  *
  * FORWARD goes through the keys with an online softmax; TANGENT_FORWARD has the logsumexp already and needs
- * no rescaling. A tile of queries of one head is a task of its own: nothing is shared between threads. */
+ * no rescaling. A task is a head, or a part of its tiles of queries: nothing is shared between threads. */
 #include "backend/cpu/attention.h"
 
 #define SS_KERNEL_FILE "backend/cpu/attention_kernels.h"
@@ -31,135 +31,152 @@ bool SS_REAL(ss_attention_look)(const attention *a, int64_t batch, int64_t query
     return seen > 0;
 }
 
-/* A thread's tiles; those of which every lane has one follow each other `lane_size` elements apart. */
+/* A thread's tiles; of those marked [lanes] every lane has its own, one behind the other. */
 typedef struct stage {
-    real   *score, *slope, *tangent;   /* [SS_TILE, SS_TILE]: P; f'; P S_t */
-    real   *q, *q_t;                   /* transposed; q_t of all lanes */
-    real   *k, *v, *moving;            /* [SS_TILE, ld]: k; v; k_t or v_t of a lane */
-    real   *out;                       /* [SS_TILE, ld] of all lanes: o or o_t */
-    real   *largest, *sum, *factor;    /* [SS_TILE]; factor: also L */
-    real   *mu;                        /* [lanes, SS_TILE] */
-    int64_t transposed_size, out_size; /* elements of one lane */
+    real *score, *slope, *tangent;    /* [SS_TILE, SS_TILE]: P; f'; P S_t */
+    real *q, *q_t;                    /* transposed [dim, SS_TILE]; q_t [lanes] */
+    real *k, *v, *k_t, *v_t;          /* of a head, [tiles]; k_t and v_t [lanes, tiles] */
+    real *out;                        /* [lanes]: o or o_t of the tile */
+    real *largest, *sum, *factor, *L; /* [SS_TILE] */
+    real *mu;                         /* [lanes, SS_TILE] */
 } stage;
 
 static int64_t set_stage(const attention *a, real *base, stage *s)
 {
     attention_room room = { .base = base };
-    int64_t        rows = SS_TILE * a->ld;
-    s->transposed_size = a->dim * SS_TILE;
-    s->out_size = rows;
-    s->score = attention_take(&room, SS_TILE * SS_TILE);
-    s->slope = attention_take(&room, SS_TILE * SS_TILE);
-    s->tangent = attention_take(&room, SS_TILE * SS_TILE);
-    s->q = attention_take(&room, s->transposed_size);
-    s->q_t = attention_take(&room, a->lanes * s->transposed_size);
-    s->k = attention_take(&room, rows);
-    s->v = attention_take(&room, rows);
-    s->moving = attention_take(&room, rows);
-    s->out = attention_take(&room, a->lanes * rows);
-    s->largest = attention_take(&room, SS_TILE);
-    s->sum = attention_take(&room, SS_TILE);
-    s->factor = attention_take(&room, SS_TILE);
+    int64_t        square = SS_TILE * SS_TILE, tall = a->dim * SS_TILE, head = a->tiles * a->wide;
+    s->score = attention_take(&room, square);
+    s->slope = attention_take(&room, square);
+    s->tangent = attention_take(&room, square);
+    s->q = attention_take(&room, tall);
+    s->q_t = attention_take(&room, a->p->q_t.data ? a->lanes * tall : 0);
+    s->k = attention_take(&room, head);
+    s->v = attention_take(&room, head);
+    s->k_t = attention_take(&room, a->p->k_t.data ? a->lanes * head : 0);
+    s->v_t = attention_take(&room, a->p->v_t.data ? a->lanes * head : 0);
+    s->out = attention_take(&room, a->lanes * a->wide);
+    real **rows[] = { &s->largest, &s->sum, &s->factor, &s->L };
+    for (int i = 0; i < 4; i++) *rows[i] = attention_take(&room, SS_TILE);
     s->mu = attention_take(&room, a->lanes * SS_TILE);
     return room.used;
 }
 
-/* S of the tile in s->score (and f' in s->slope, if wanted and capped), k in s->k. */
-static void scores(const attention *a, const stage *s, const attention_view *v, int64_t batch, int64_t head,
-                   bool slope)
+/* A tile of queries of one head. */
+typedef struct place {
+    int64_t batch, head, tile;
+    int64_t query, queries; /* first, number */
+} place;
+
+/* S of the tile in s->score, and f' in s->slope, if wanted and capped. */
+static void scores(const attention *a, const stage *s, const attention_view *v, bool slope)
 {
-    const ss_attention *p = a->p;
-    attention_load(a, &p->k, 0, batch, head / (a->heads / a->key_heads), v->key, v->keys, s->k);
-    attention_score(a, v, false, s->k, s->q, false, s->score);
-    if (p->cap > 0) SS_AT_LEVEL(a->level, cap_scores)(v, (real)p->cap, s->score, slope ? s->slope : NULL);
+    real cap = (real)a->p->cap;
+    attention_score(a, v, false, s->k + v->key / SS_TILE * a->wide, s->q, false, s->score);
+    if (cap > 0) SS_AT_LEVEL(a->level, cap_scores)(v, cap, s->score, slope ? s->slope : NULL);
 }
 
-static void forward_tile(const attention *a, const stage *s, int64_t batch, int64_t head, int64_t tile)
+static void forward_tile(const attention *a, const stage *s, const place *at)
 {
     const ss_attention *p = a->p;
-    int64_t             query = tile * SS_TILE, queries = ss_min64(SS_TILE, a->tokens - query);
-    attention_load_transposed(a, &p->q, 0, batch, head, query, queries, p->scale, s->q);
-    memset(s->out, 0, (size_t)s->out_size * sizeof(real));
-    for (int64_t r = 0; r < queries; r++) {
+    attention_load_transposed(a, &p->q, 0, at->batch, at->head, at->query, at->queries, p->scale, s->q);
+    memset(s->out, 0, (size_t)a->wide * sizeof(real));
+    for (int64_t r = 0; r < at->queries; r++) {
         s->largest[r] = SS_REAL_BITS == 32 ? (real)-FLT_MAX : (real)-DBL_MAX;
         s->sum[r] = 0;
     }
     for (int64_t key_tile = 0; key_tile < a->tiles; key_tile++) {
         attention_view v;
-        if (!SS_REAL(ss_attention_look)(a, batch, tile, key_tile, &v)) continue;
-        scores(a, s, &v, batch, head, false);
+        if (!SS_REAL(ss_attention_look)(a, at->batch, at->tile, key_tile, &v)) continue;
+        scores(a, s, &v, false);
         SS_AT_LEVEL(a->level, softmax_tile)(&v, s->score, s->largest, s->sum, s->factor);
         if (!p->o.data) continue;
-        SS_AT_LEVEL(a->level, scale_rows)(queries, a->dim, a->ld, s->factor, s->out);
-        attention_load(a, &p->v, 0, batch, head / (a->heads / a->key_heads), v.key, v.keys, s->v);
-        attention_gather(a, &v, s->score, false, true, s->v, true, s->out);
+        SS_AT_LEVEL(a->level, scale_rows)(at->queries, a->dim, a->ld, s->factor, s->out);
+        attention_gather(a, &v, s->score, false, true, s->v + key_tile * a->wide, true, s->out);
     }
-    real *L = p->saved ? (real *)p->saved + attention_statistic(a, batch, head, query) : NULL;
-    for (int64_t r = 0; r < queries; r++) {
+    real *L = p->saved ? (real *)p->saved + attention_statistic(a, at->batch, at->head, at->query) : s->L;
+    for (int64_t r = 0; r < at->queries; r++) {
         bool sees = s->sum[r] > 0; /* a query without keys: o = 0, and any finite L will do */
-        if (L) L[r] = sees ? s->largest[r] + (real)log((double)s->sum[r]) : 0;
-        if (p->o.data) SS_REAL(ss_tile_store)
-        (a->level, 1, a->dim, sees ? 1 / s->sum[r] : 0, s->out + r * a->ld, p->accumulate_o,
-         attention_row(&p->o, 0, batch, head, query + r), 0);
+        L[r] = sees ? s->largest[r] + (real)log((double)s->sum[r]) : 0;
+        s->factor[r] = sees ? 1 / s->sum[r] : 0;
+    }
+    if (!p->o.data) return;
+    SS_AT_LEVEL(a->level, scale_rows)(at->queries, a->dim, a->ld, s->factor, s->out);
+    attention_store(a, s->out, at->queries, 1, p->accumulate_o, &p->o, 0, at->batch, at->head, at->query);
+}
+
+/* What a tile of keys adds to o_t and mu of one lane. */
+static void add_tangents(const attention *a, const stage *s, const attention_view *v, int64_t lane,
+                         bool of_scores)
+{
+    const ss_attention *p = a->p;
+    int64_t             tile = v->key / SS_TILE, tile_t = lane * a->tiles + tile;
+    real               *out = s->out + lane * a->wide;
+    if (of_scores) {
+        if (p->q_t.data)
+            attention_score(a, v, false, s->k + tile * a->wide, s->q_t + lane * a->dim * SS_TILE, false,
+                            s->tangent);
+        if (p->k_t.data)
+            attention_score(a, v, false, s->k_t + tile_t * a->wide, s->q, p->q_t.data != NULL, s->tangent);
+        SS_AT_LEVEL(a->level, tangent_tile)
+        (v, s->score, p->cap > 0 ? s->slope : NULL, s->tangent, s->mu + lane * SS_TILE);
+        if (p->o_t.data) attention_gather(a, v, s->tangent, false, true, s->v + tile * a->wide, true, out);
+    }
+    if (p->v_t.data && p->o_t.data)
+        attention_gather(a, v, s->score, false, true, s->v_t + tile_t * a->wide, true, out);
+}
+
+static void tangent_forward_tile(const attention *a, const stage *s, const place *at)
+{
+    const ss_attention *p = a->p;
+    bool                of_scores = (p->q_t.data || p->k_t.data) && (p->o_t.data || p->saved_t);
+    bool                values = p->v_t.data && p->o_t.data;
+    attention_load_transposed(a, &p->q, 0, at->batch, at->head, at->query, at->queries, p->scale, s->q);
+    for (int64_t lane = 0; lane < a->lanes && p->q_t.data; lane++)
+        attention_load_transposed(a, &p->q_t, lane, at->batch, at->head, at->query, at->queries, p->scale,
+                                  s->q_t + lane * a->dim * SS_TILE);
+    memset(s->out, 0, (size_t)(a->lanes * a->wide) * sizeof(real));
+    memset(s->mu, 0, (size_t)(a->lanes * SS_TILE) * sizeof(real));
+    const real *L = (const real *)p->saved + attention_statistic(a, at->batch, at->head, at->query);
+    for (int64_t key_tile = 0; key_tile < a->tiles && (of_scores || values); key_tile++) {
+        attention_view v;
+        if (!SS_REAL(ss_attention_look)(a, at->batch, at->tile, key_tile, &v)) continue;
+        scores(a, s, &v, of_scores);
+        SS_AT_LEVEL(a->level, probability_tile)(&v, L, s->score);
+        for (int64_t lane = 0; lane < a->lanes; lane++) add_tangents(a, s, &v, lane, of_scores);
+    }
+    for (int64_t lane = 0; lane < a->lanes; lane++) {
+        real *out = s->out + lane * a->wide, *mu = s->mu + lane * SS_TILE;
+        if (p->saved_t)
+            memcpy((real *)p->saved_t + lane * p->saved_t_stride +
+                       attention_statistic(a, at->batch, at->head, at->query),
+                   mu, (size_t)at->queries * sizeof(real));
+        if (!p->o_t.data) continue;
+        for (int64_t r = 0; r < at->queries && of_scores; r++) SS_AT_LEVEL(a->level, subtract_row)
+        (a->dim, mu[r], attention_row(&p->o, 0, at->batch, at->head, at->query + r), out + r * a->ld);
+        attention_store(a, out, at->queries, 1, p->accumulate_o, &p->o_t, lane, at->batch, at->head,
+                        at->query);
     }
 }
 
-static void tangent_tile(const attention *a, const stage *s, int64_t batch, int64_t head, int64_t tile)
+/* One part of the query tiles of a head: every `parts`-th one, so that all parts see as many keys. */
+static void run_part(const attention *a, const stage *s, place *at, int64_t part, int64_t parts)
 {
     const ss_attention *p = a->p;
-    bool                values = p->v_t.data && p->o_t.data;
-    bool                of_scores = (p->q_t.data || p->k_t.data) && (p->o_t.data || p->saved_t), loaded;
-    int64_t             query = tile * SS_TILE, queries = ss_min64(SS_TILE, a->tokens - query);
-    int64_t             key_head = head / (a->heads / a->key_heads);
-    attention_load_transposed(a, &p->q, 0, batch, head, query, queries, p->scale, s->q);
-    for (int64_t lane = 0; lane < a->lanes && p->q_t.data; lane++)
-        attention_load_transposed(a, &p->q_t, lane, batch, head, query, queries, p->scale,
-                                  s->q_t + lane * s->transposed_size);
-    memset(s->out, 0, (size_t)(a->lanes * s->out_size) * sizeof(real));
-    memset(s->mu, 0, (size_t)(a->lanes * SS_TILE) * sizeof(real));
-    memcpy(s->factor, (const real *)p->saved + attention_statistic(a, batch, head, query),
-           (size_t)queries * sizeof(real));
-
-    for (int64_t key_tile = 0; key_tile < a->tiles && (of_scores || values); key_tile++) {
-        attention_view v;
-        if (!SS_REAL(ss_attention_look)(a, batch, tile, key_tile, &v)) continue;
-        scores(a, s, &v, batch, head, of_scores);
-        SS_AT_LEVEL(a->level, probability_tile)(&v, s->factor, s->score);
-        loaded = false;
-        for (int64_t lane = 0; lane < a->lanes; lane++) {
-            real *out = s->out + lane * s->out_size;
-            if (of_scores) {
-                if (p->q_t.data)
-                    attention_score(a, &v, false, s->k, s->q_t + lane * s->transposed_size, false,
-                                    s->tangent);
-                if (p->k_t.data) {
-                    attention_load(a, &p->k_t, lane, batch, key_head, v.key, v.keys, s->moving);
-                    attention_score(a, &v, false, s->moving, s->q, p->q_t.data != NULL, s->tangent);
-                }
-                SS_AT_LEVEL(a->level, tangent_tile)
-                (&v, s->score, p->cap > 0 ? s->slope : NULL, s->tangent, s->mu + lane * SS_TILE);
-                if (p->o_t.data) {
-                    if (!loaded) attention_load(a, &p->v, 0, batch, key_head, v.key, v.keys, s->v);
-                    loaded = true;
-                    attention_gather(a, &v, s->tangent, false, true, s->v, true, out);
-                }
-            }
-            if (values) {
-                attention_load(a, &p->v_t, lane, batch, key_head, v.key, v.keys, s->moving);
-                attention_gather(a, &v, s->score, false, true, s->moving, true, out);
-            }
-        }
+    int64_t             key_head = at->head / (a->heads / a->key_heads);
+    bool                values = p->sweep == SS_FORWARD ? p->o.data != NULL : p->o_t.data != NULL;
+    attention_pack(a, &p->k, 0, at->batch, key_head, s->k);
+    if (values) attention_pack(a, &p->v, 0, at->batch, key_head, s->v);
+    for (int64_t lane = 0; lane < a->lanes && p->sweep == SS_TANGENT_FORWARD; lane++) {
+        attention_pack(a, &p->k_t, lane, at->batch, key_head, s->k_t + lane * a->tiles * a->wide);
+        attention_pack(a, &p->v_t, lane, at->batch, key_head, s->v_t + lane * a->tiles * a->wide);
     }
-    for (int64_t lane = 0; lane < a->lanes; lane++) {
-        real *out = s->out + lane * s->out_size, *mu = s->mu + lane * SS_TILE;
-        for (int64_t r = 0; r < queries && of_scores && p->o_t.data; r++) SS_AT_LEVEL(a->level, subtract_row)
-        (a->dim, mu[r], attention_row(&p->o, 0, batch, head, query + r), out + r * a->ld);
-        if (p->o_t.data) SS_REAL(ss_tile_store)
-        (a->level, queries, a->dim, 1, out, p->accumulate_o, attention_row(&p->o_t, lane, batch, head, query),
-         p->o_t.token_stride);
-        if (p->saved_t)
-            memcpy((real *)p->saved_t + lane * p->saved_t_stride + attention_statistic(a, batch, head, query),
-                   mu, (size_t)queries * sizeof(real));
+    for (at->tile = part; at->tile < a->tiles; at->tile += parts) {
+        at->query = at->tile * SS_TILE;
+        at->queries = ss_min64(SS_TILE, a->tokens - at->query);
+        if (p->sweep == SS_FORWARD)
+            forward_tile(a, s, at);
+        else
+            tangent_forward_tile(a, s, at);
     }
 }
 
@@ -168,24 +185,18 @@ static ss_status forward(const attention *a)
     ss_status status = SS_OK;
     double   *scratch = NULL;
     stage     s;
-    int64_t   tasks = a->batch * a->heads * a->tiles, size = set_stage(a, NULL, &s) * (int64_t)sizeof(real);
-    int64_t   work = a->batch * a->heads * a->tokens * ss_min64(a->tokens, 4096) * a->dim;
-    int       threads = (int)ss_min64(ss_cpu_threads(a->b, work), tasks);
-    size = ss_cpu_blocks(size, (int64_t)sizeof(double));
+    int64_t   heads = a->batch * a->heads, parts = attention_parts(a, heads), tasks = heads * parts;
+    int64_t   size = ss_cpu_blocks(set_stage(a, NULL, &s) * (int64_t)sizeof(real), (int64_t)sizeof(double));
+    int       threads = (int)ss_min64(ss_cpu_threads(a->b, attention_work(a)), tasks);
     SS_TRY(ss_cpu_scratch(a->b, threads * size, &scratch));
-    memset(scratch, 0, (size_t)(threads * size) * sizeof(double));
 #pragma omp parallel num_threads(threads)
     {
         stage mine;
         set_stage(a, (real *)(void *)(scratch + omp_get_thread_num() * size), &mine);
-        /* the last tiles see the most keys: they go first */
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < tasks; task++) {
-            int64_t tile = a->tiles - 1 - task / (a->batch * a->heads), one = task % (a->batch * a->heads);
-            if (a->p->sweep == SS_FORWARD)
-                forward_tile(a, &mine, one / a->heads, one % a->heads, tile);
-            else
-                tangent_tile(a, &mine, one / a->heads, one % a->heads, tile);
+            place at = { .batch = task / parts / a->heads, .head = task / parts % a->heads };
+            run_part(a, &mine, &at, task % parts, parts);
         }
     }
 fail:
@@ -228,6 +239,7 @@ ss_status SS_REAL(ss_cpu_attention)(ss_backend *b, ss_queue *q, const ss_attenti
     a.lanes = p->sweep == SS_FORWARD ? 1 : p->lanes;
     a.tiles = ss_cpu_blocks(a.tokens, SS_TILE);
     a.ld = ss_tile_ld(a.dim);
+    a.wide = SS_TILE * a.ld;
     const ss_heads *queries[] = { &p->q, &p->o, &p->q_t, &p->o_t, &p->q_a, &p->o_a, &p->q_at, &p->o_at };
     const ss_heads *keys[] = { &p->k, &p->v, &p->k_t, &p->v_t, &p->k_a, &p->v_a, &p->k_at, &p->v_at };
     bool            good = p->q.data && p->k.data && (p->saved || p->sweep == SS_FORWARD) && complete(p);

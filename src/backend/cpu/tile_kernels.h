@@ -68,27 +68,77 @@ static void SS_LEVEL(tile_multiply)(const ss_tile_product *p)
         }
 }
 
+/* Asks for the rows `first` and behind, up to `end`: they lie far apart, the hardware does not foresee them.
+ */
+static inline void SS_LEVEL(foresee)(int64_t first, int64_t end, int64_t cols, const real *from,
+                                     int64_t stride)
+{
+    for (int64_t i = first; i < end; i++)
+        for (int64_t j = 0; j < cols; j += 64 / (int64_t)sizeof(real))
+            __builtin_prefetch(from + i * stride + j, 0, 3);
+}
+
 static void SS_LEVEL(tile_load)(int64_t rows, int64_t cols, real scale, const real *restrict from,
                                 int64_t stride, real *restrict to)
 {
     int64_t ld = ss_tile_ld(cols);
-    for (int64_t i = 0; i < rows; i++, from += stride, to += ld) {
-        for (int64_t j = 0; j < cols; j++) to[j] = scale * from[j];
+    for (int64_t i = 0; i < rows; i++, to += ld) {
+        SS_LEVEL(foresee)(i + 8, ss_min64(rows, i + 9), cols, from, stride);
+        for (int64_t j = 0; j < cols; j++) to[j] = scale * from[i * stride + j];
         for (int64_t j = cols; j < ld; j++) to[j] = 0;
     }
     for (int64_t i = rows; i % SS_TILE_ROWS != 0; i++, to += ld) memset(to, 0, (size_t)ld * sizeof(real));
 }
 
-/* Eight rows at a time, so that the lines written to are used more than once. */
+/* Blocks of four by four in registers; without shuffles the same, element by element. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SS_TILE_SHUFFLES
+#endif
+#endif
+#ifdef SS_TILE_SHUFFLES
+typedef real SS_LEVEL(quad) __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+static inline void SS_LEVEL(transpose_block)(real scale, const real *restrict from, int64_t stride,
+                                             real *restrict to)
+{
+#define SS_TILE_QUAD(p) (*(const SS_LEVEL(quad) *)(const void *)(p))
+    const SS_LEVEL(quad) a = scale * SS_TILE_QUAD(from), b = scale * SS_TILE_QUAD(from + stride);
+    const SS_LEVEL(quad) c = scale * SS_TILE_QUAD(from + 2 * stride),
+                         d = scale * SS_TILE_QUAD(from + 3 * stride);
+    const SS_LEVEL(quad) ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const SS_LEVEL(quad) cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const SS_LEVEL(quad) ba = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const SS_LEVEL(quad) dc = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(SS_LEVEL(quad) *)(void *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(SS_LEVEL(quad) *)(void *)(to + SS_TILE) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(SS_LEVEL(quad) *)(void *)(to + 2 * SS_TILE) = __builtin_shufflevector(ba, dc, 0, 1, 4, 5);
+    *(SS_LEVEL(quad) *)(void *)(to + 3 * SS_TILE) = __builtin_shufflevector(ba, dc, 2, 3, 6, 7);
+#undef SS_TILE_QUAD
+}
+#undef SS_TILE_SHUFFLES
+#else
+static inline void SS_LEVEL(transpose_block)(real scale, const real *restrict from, int64_t stride,
+                                             real *restrict to)
+{
+    for (int64_t j = 0; j < 4; j++)
+        for (int64_t i = 0; i < 4; i++) to[j * SS_TILE + i] = scale * from[i * stride + j];
+}
+#endif
+
 static void SS_LEVEL(tile_load_transposed)(int64_t rows, int64_t cols, real scale, const real *restrict from,
                                            int64_t stride, real *restrict to)
 {
-    int64_t i = 0;
-    for (; i + 8 <= rows; i += 8)
-        for (int64_t j = 0; j < cols; j++)
-            for (int64_t r = 0; r < 8; r++) to[j * SS_TILE + i + r] = scale * from[(i + r) * stride + j];
-    for (; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) to[j * SS_TILE + i] = scale * from[i * stride + j];
+    int64_t whole_rows = rows - rows % 4, whole_cols = cols - cols % 4;
+    SS_LEVEL(foresee)(0, ss_min64(rows, 8), cols, from, stride);
+    for (int64_t i = 0; i < whole_rows; i += 4) {
+        SS_LEVEL(foresee)(i + 8, ss_min64(rows, i + 12), cols, from, stride);
+        for (int64_t j = 0; j < whole_cols; j += 4)
+            SS_LEVEL(transpose_block)(scale, from + i * stride + j, stride, to + j * SS_TILE + i);
+    }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; j++)
+            to[j * SS_TILE + i] = scale * from[i * stride + j];
     for (int64_t j = 0; j < cols && rows < SS_TILE; j++)
         memset(to + j * SS_TILE + rows, 0, (size_t)(SS_TILE - rows) * sizeof(real));
 }
