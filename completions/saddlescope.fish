@@ -7,7 +7,7 @@ complete -c saddlescope -n __fish_use_subcommand -f -a hessian -d 'dense Hessian
 complete -c saddlescope -n __fish_use_subcommand -f -a info -d 'objective, parameters, plans with memory and flops'
 complete -c saddlescope -n __fish_use_subcommand -f -a bench -d 'timings of loss, gradient and products, in CSV'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l data -r -F -d 'x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin | .txt; unneeded when NETWORK is a folder with data.safetensors'
-complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l weights -r -F -d 'weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it)'
+complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l weights -r -F -d 'weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer, in place of the folders'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l loss -x -a 'mse cross_entropy bce_with_logits causal_lm masked_lm' -d 'loss, a mean over the counted targets of the whole data set (default: what the network was made for)'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l weight-decay -x -d 'adds X/2 ||w||^2 for the parameters that match GLOB (default all); repeatable, later ones win'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l label-smoothing -x -d 'label smoothing of cross_entropy, in [0, 1)'

@@ -47,7 +47,7 @@
     row(DATA, "data", "DATA", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin | .txt; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
-        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it)") \
+        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer, in place of the folder's") \
     row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
         "loss, a mean over the counted targets of the whole data set (default: what the network was made for)") \
     row(WEIGHT_DECAY, "weight-decay", "[GLOB=]X", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \

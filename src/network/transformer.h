@@ -145,8 +145,7 @@ ss_status ss_transformer_config_read(ss_context *context, const ss_json_value *r
 void      ss_transformer_config_release(ss_context *context, ss_transformer_config *config);
 
 /* Every key of the object must have been read (seen[count]), be harmless, or have the supported value. */
-ss_status ss_config_keys_check(ss_context *context, const ss_json_value *root, int32_t count,
-                               const char *const *seen);
+ss_status ss_config_keys_check(const ss_json_value *root, int32_t count, const char *const *seen);
 
 /* ---- A LoRA adapter (network/lora.c) ----
  * y = x W' + s B (A x) for every module that has "<module>.lora_A.weight" in the archive. */

@@ -448,7 +448,7 @@ ss_status ss_transformer_config_read(ss_context *context, const ss_json_value *r
     SS_TRY(read_switches(&r));
     SS_TRY(read_windows(&r));
     SS_TRY(read_rotary(&r));
-    SS_TRY(ss_config_keys_check(context, root, r.n_seen, r.seen));
+    SS_TRY(ss_config_keys_check(root, r.n_seen, r.seen));
 fail:
     return status;
 }

@@ -151,12 +151,10 @@ static ss_status check_one(const ss_json_value *value)
                         "it from the configuration if it does not");
 }
 
-ss_status ss_config_keys_check(ss_context *context, const ss_json_value *root, int32_t count,
-                               const char *const *seen)
+ss_status ss_config_keys_check(const ss_json_value *root, int32_t count, const char *const *seen)
 {
     ss_status     status = SS_OK;
     ss_json_value member = { 0 };
-    (void)context;
     while (ss_json_next(root, &member)) {
         bool known = false;
         for (int32_t i = 0; i < count && !known; i++) known = strcmp(seen[i], member.key) == 0;
