@@ -35,8 +35,8 @@ static ss_status find_files(ss_context *context, const char *source, const char 
     int         length = (int)strlen(source);
     if (stat(source, &info) != 0)
         SS_FAIL(context, SS_ERROR_INPUT,
-                "%s: no such file or folder (a network is a folder with network.json, a network.json, or "
-                "mlp:64-16-10:tanh)",
+                "%s: no such file or folder (a network is a folder with config.json or network.json, "
+                "org/name in the local cache, a ckpt.pt, a network.json, or mlp:64-16-10:tanh)",
                 source);
     if (S_ISDIR(info.st_mode)) {
         while (length > 1 && source[length - 1] == '/') length--;

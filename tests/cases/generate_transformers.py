@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the golden cases of transformers of this folder (format: README.md): tiny models of published classes.
 
-    generate_transformers.py [CASE...]      writes all cases, or those named
+    generate_transformers.py [CASE...]            writes all cases, or those named
+    generate_transformers.py --verify [CASE...]   computes loss, gradient and products again and compares; writes nothing
 
 Needs torch and transformers.  Every class of the table in src/network/transformer_table.c has a case, and so have the
 switches that the classes' defaults leave out.  Values come from the classes themselves, in float64 by double backward, at
@@ -181,17 +182,22 @@ def write_model(case, folder):
     return {"network": "adapter", "base": "base", "weights": "adapter_model.safetensors"}
 
 
-def compute(case):
-    """(case.json without its files, expected.safetensors)"""
+def prepare(case):
+    """The objective at the weights as stored, and the two vectors that belong to the case."""
     with torch.no_grad():       # what is stored is what is differentiated
         for p in case.model.parameters():
             p.copy_(p.to(case.dtype).double())
     if case.adapter:
         case.adapter = {m: tuple(t.to(case.dtype).double() for t in pair) for m, pair in case.adapter.items()}
     objective = Objective(case)
-    theta, n = objective.theta, len(objective.theta)
     generator = torch.Generator().manual_seed(sum(map(ord, case.name)))
-    u, v = (torch.randn(n, generator=generator, dtype=torch.float64) for _ in range(2))
+    return objective, *(torch.randn(len(objective.theta), generator=generator, dtype=torch.float64) for _ in range(2))
+
+
+def compute(case):
+    """(case.json without its files, expected.safetensors)"""
+    objective, u, v = prepare(case)
+    theta, n = objective.theta, len(objective.theta)
     loss, gradient = float(objective.loss(theta)), objective.gradient(theta)[0]
     hessian = objective.hessian(theta)
     product, gauss_newton = objective.hessian_product(theta, v), objective.gauss_newton_product(theta, v)
@@ -484,11 +490,47 @@ class NanoGPT(nn.Module):
         return t.ln_f(x) @ t.wte.weight.T
 
 
+def make(name, seed):
+    torch.manual_seed(1000 * seed + sum(map(ord, name)))
+    one = CASES[name]()
+    one.name = name
+    return one
+
+
+SEEDS = range(20)
+
+
+def verify_case(name):
+    """1 if something differs from what is stored, else 0."""
+    folder = os.path.join(HERE, name)
+    with open(os.path.join(folder, "case.json")) as file:
+        description = json.load(file)
+    stored = read_safetensors(os.path.join(folder, "expected.safetensors"))
+    worst = math.inf
+    for seed in SEEDS:          # the first ones may have been refused
+        one = make(name, seed)
+        objective, _, v = prepare(one)
+        theta = objective.theta
+        if abs(float(objective.loss(theta)) - description["loss_value"]) > 1e-10:
+            continue
+        worst = 0.0
+        for key, vector in (("gradient", objective.gradient(theta)[0]), ("v", v),
+                            ("Hv", objective.hessian_product(theta, v)), ("Gv", objective.gauss_newton_product(theta, v))):
+            parts = objective.published(vector)
+            parts = one.rename(parts) if one.rename else parts
+            error = sum(float((t - stored[f"{key}/{n}"]).square().sum()) for n, t in parts.items()
+                        if f"{key}/{n}" in stored)
+            found = sum(f"{key}/{n}" in stored for n in parts)
+            missing = len(description["parameters"]) - found
+            worst = max(worst, math.inf if missing else math.sqrt(error) / float(vector.norm()))
+        break
+    print(f"{name}: {'same' if worst <= 1e-9 else 'DIFFERS'} ({worst:.1e})")
+    return int(not worst <= 1e-9)
+
+
 def write_case(name):
-    for seed in range(20):
-        torch.manual_seed(1000 * seed + sum(map(ord, name)))
-        one = CASES[name]()
-        one.name = name
+    for seed in SEEDS:
+        one = make(name, seed)
         try:
             description, expected = compute(one)
             break
@@ -519,7 +561,10 @@ def write_case(name):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for wanted in sys.argv[1:] or CASES:
+    verify = "--verify" in sys.argv[1:]
+    differing = 0
+    for wanted in [a for a in sys.argv[1:] if a != "--verify"] or CASES:
         if wanted not in CASES:
             sys.exit(f"unknown case {wanted}; known: {', '.join(CASES)}")
-        write_case(wanted)
+        differing += verify_case(wanted) if verify else write_case(wanted) or 0
+    sys.exit(1 if differing else 0)
