@@ -1,9 +1,10 @@
-# The libraries Saddlescope stands on. Linked: OpenMP, zlib, jansson. Named only, loaded at run time: BLAS with
+# The libraries Saddlescope stands on. Linked: OpenMP, zlib, jansson, PCRE2. Named only, loaded at run time: BLAS with
 # LAPACK, oneDNN.
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(ZLIB REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.12)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.32)
 
 # ss_soname(LIBRARY VARIABLE): the name under which the run-time linker finds LIBRARY (a path).
 function(ss_soname library variable)

@@ -28,7 +28,7 @@ if(BUILD_SHARED_LIBS)
   set(SS_PC_REQUIRES "")
   set(SS_PC_LIBRARIES "")
 else()
-  set(SS_PC_REQUIRES "jansson zlib")
+  set(SS_PC_REQUIRES "jansson zlib libpcre2-8")
   set(SS_PC_LIBRARIES "${OpenMP_C_FLAGS} -lm -ldl")
 endif()
 # The prefix is written relative to the file, so that the installed tree may be moved.

@@ -9,13 +9,18 @@ _saddlescope()
     case "$before" in
     --data) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --weights) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --loss) COMPREPLY=($(compgen -W "mse cross_entropy bce_with_logits" -- "$word")); return ;;
+    --loss) COMPREPLY=($(compgen -W "mse cross_entropy bce_with_logits causal_lm masked_lm" -- "$word")); return ;;
     --weight-decay) return ;;
     --label-smoothing) return ;;
     --class-weights) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --init-random) return ;;
+    --init-missing) return ;;
     --expect-loss) return ;;
     --scale) return ;;
     --shift) return ;;
+    --sequence-length) return ;;
+    --stride) return ;;
+    --token-dtype) COMPREPLY=($(compgen -W "uint16 uint32 int32 int64" -- "$word")); return ;;
     --samples) return ;;
     --sample-seed) return ;;
     --batch-size) return ;;
@@ -55,13 +60,13 @@ _saddlescope()
     *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
-    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
-    eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
-    hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
-    bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
+    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
+    hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
+    bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac
 }
 complete -o filenames -F _saddlescope saddlescope

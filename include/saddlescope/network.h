@@ -1,9 +1,13 @@
 /* A network: architecture, weights, and which of its parameters are active.
  *
  * Sources: a folder with network.json and weights.safetensors (as scripts/export_torch.py writes it), a
- * network.json with a weights file, or "mlp:64-16-10:tanh" with seeded weights. Weights are stored arrays
- * under the names of torch's state_dict; parameters are sorted by name, and the active ones, one behind the
- * other in that order, make up the parameter vector. */
+ * network.json with a weights file, "mlp:64-16-10:tanh" with seeded weights; the folder of a Hugging Face
+ * model (config.json and weights, or a LoRA adapter), "org/name[@revision]" in the local cache, a Trainer's
+ * checkpoint-N/, or a nanoGPT ckpt.pt. Weights are stored arrays under the names of torch's state_dict;
+ * parameters are sorted by name, and the active ones, one behind the other in that order, make up the
+ * parameter vector.
+ *
+ * A transformer is built for the length of the data's sequences: ss_network_fit_data states it. */
 #ifndef SADDLESCOPE_NETWORK_H
 #define SADDLESCOPE_NETWORK_H
 
@@ -30,7 +34,23 @@ typedef struct ss_network_options {
     int32_t              n_exclude; /* patterns */
     int32_t              n_decay;   /* rules */
     uint64_t             seed;      /* of the weights of mlp: networks */
+
+    /* Of transformers */
+    int64_t            sequence_length; /* tokens per sequence; 0 = not known (images need none) */
+    bool               has_mask;        /* the data's attention mask hides something */
+    const char        *loss; /* chooses the head where a checkpoint names none; NULL = the family's first */
+    const char        *base; /* the model that an adapter changes; NULL = what its configuration names */
+    bool               init_random;  /* all weights start at random, whatever is stored */
+    uint64_t           init_seed;    /* of that */
+    const char *const *init_missing; /* [n_init_missing] "NAME:SEED": missing tensors of that name or below
+                                        that module start at random */
+    int32_t n_init_missing;          /* rules */
 } ss_network_options;
+
+typedef struct ss_dataset ss_dataset;
+
+/* States what the data decide about a transformer: sequence_length and has_mask. */
+void ss_network_fit_data(const ss_dataset *dataset, ss_network_options *options);
 
 /* Opens a network. `options` NULL = defaults. SS_ERROR_INPUT naming file and field when the network or its
  * weights are not as expected, SS_ERROR_USAGE when a pattern matches no parameter. */
@@ -43,6 +63,13 @@ const char *ss_network_description(const ss_network *network);
 /* The source as it was given, and the weights file ("" for seeded weights); owned by the network. */
 const char *ss_network_source(const ss_network *network);
 const char *ss_network_weights(const ss_network *network);
+
+/* The loss that the network was made for ("causal_lm", "masked_lm", "cross_entropy"), NULL = it does not say;
+ * static. */
+const char *ss_network_loss(const ss_network *network);
+
+/* Token ids that the network knows: rows of its token table; 0 = it reads no tokens. */
+int64_t ss_network_vocabulary(const ss_network *network);
 
 /* Shapes of one sample at input and output; `shape` [SS_MAX_RANK] receives the extents. */
 void ss_network_input_shape(const ss_network *network, int32_t *rank, int64_t *shape);

@@ -41,7 +41,8 @@ typedef enum ss_cache {
 } ss_cache;
 
 typedef struct ss_objective_options {
-    const char   *loss;          /* "mse", "cross_entropy", "bce_with_logits" */
+    const char *loss; /* "mse", "cross_entropy", "bce_with_logits", "causal_lm" (the label of a token is the
+                         next one's), "masked_lm" */
     double        smoothing;     /* label smoothing in [0, 1), cross_entropy only */
     const double *class_weights; /* [classes] or NULL */
     int64_t       n_class_weights;
@@ -140,6 +141,7 @@ typedef struct ss_plan {
     int64_t cached[5]; /* micro-batches per ss_cache (index 0 unused) */
     int     lanes;
     bool    stream_weights;
+    bool    keep_logits;        /* of a head over a vocabulary, between the sweeps */
     int64_t n_prologue, n_body; /* steps */
     double  flops_prologue;     /* matrix products only */
     double  flops_body;         /* per product of one vector */

@@ -322,6 +322,18 @@ typedef struct ss_verdict_cost {
     bool    out_of_time;      /* --time-limit did */
 } ss_verdict_cost;
 
+/* One diagonal block of the operator: the other parameters stay where they are. */
+typedef struct ss_verdict_block {
+    char   *name;       /* of the tensor, or what the names of its tensors have in common; owned */
+    int64_t n;          /* parameters of the block */
+    double  low;        /* lowest eigenvalue */
+    double  low_error;  /* an eigenvalue lies within: residual and the operator's error */
+    double  high;       /* highest eigenvalue */
+    double  high_error; /* likewise */
+    int64_t products;   /* spent on the block */
+    bool    converged;  /* both residuals below their limits */
+} ss_verdict_block;
+
 typedef struct ss_verdict {
     ss_context               *context;  /* for ss_verdict_destroy */
     bool                      complete; /* false: partial (monitor) or interrupted */
@@ -348,6 +360,9 @@ typedef struct ss_verdict {
     ss_tri      strict;          /* of a minimum or maximum */
     int64_t     flat_directions; /* when strict is false: how many; -1 unknown */
     int64_t     flat_explained;  /* of them explained by structure and gauge, at most */
+    /* Filled by ss_analyze_blocks. */
+    ss_verdict_block *blocks; /* [n_blocks] in the order of names; owned */
+    int64_t           n_blocks;
 } ss_verdict;
 
 /* ---- Asking ---- */
@@ -394,6 +409,19 @@ ss_status ss_analyze(ss_context *context, ss_objective *objective, const ss_anal
 
 /* Releases the arrays; the struct itself is the caller's. Safe on a zeroed struct. */
 void ss_verdict_destroy(ss_verdict *verdict);
+
+/* What a block is: one tensor, the tensors of one module, or all below the first number in their names. */
+typedef enum ss_block_kind { SS_BLOCKS_TENSOR, SS_BLOCKS_MODULE, SS_BLOCKS_LAYER } ss_block_kind;
+/* "tensor", "module", "layer"; SS_ERROR_USAGE for anything else. */
+ss_status ss_block_kind_read(ss_context *context, const char *text, ss_block_kind *kind);
+/* Extreme eigenvalues of every diagonal block of the active parameters, into verdict->blocks of a verdict
+ * that ss_analyze has filled (its operator error is used). Blocks are searched one after the other by Lanczos
+ * to a thousandth, with at most 100 products each; options->time_limit ends the list early. While it runs,
+ * the network's choice of active parameters changes, so that no other objective of the network may be used;
+ * afterwards it is as before. */
+ss_status ss_analyze_blocks(ss_context *context, ss_network *network, const ss_dataset *dataset,
+                            const ss_objective_options *objective, ss_block_kind kind,
+                            const ss_analyze_options *options, ss_verdict *verdict);
 
 #ifdef __cplusplus
 }

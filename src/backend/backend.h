@@ -162,6 +162,71 @@ typedef struct ss_loss {
     ss_matrix x_at;  /* [lanes] */
 } ss_loss;
 
+/* ---- Attention (reference 4.1): second order, tiled, nothing of size tokens x tokens ----
+ * A tensor [batch, tokens, heads, dim] with unit stride in dim; data == NULL: absent. */
+typedef struct ss_heads {
+    void   *data;                                                 /* device; the backend's real type */
+    int64_t batch, tokens, heads, dim;                            /* extents of one lane */
+    int64_t batch_stride, token_stride, head_stride, lane_stride; /* elements */
+} ss_heads;
+
+/* Per head, scores s_ij = cap(scale q_i . k_j) for the keys j that query i sees, P = softmax, o = P v (all
+ * formulas: backend/attention_functions.h):
+ *
+ *  FORWARD           o    (+)= P v, and saved = L, the logsumexp of each row
+ *  BACKWARD          q_a, k_a, v_a (+)= adjoints of o_a; o_a and they may be laned (Gauss-Newton)
+ *  TANGENT_FORWARD   o_t  (+)= R{o}, and saved_t = mu, the tangent of L
+ *  TANGENT_BACKWARD  q_at, k_at, v_at (+)= R of the adjoints
+ *
+ * Query head h uses key head h / (heads / key_heads). A query that sees no key has o = 0. Absent tangents and
+ * adjoints are zero; absent outputs are not wanted; saved and saved_t are overwritten, and may be absent
+ * where they are outputs. Beside q, k and saved, which all sweeps but FORWARD read:
+ *
+ *  BACKWARD          reads v and o for q_a and k_a
+ *  TANGENT_FORWARD   reads v and o for o_t when q or k has a tangent
+ *  TANGENT_BACKWARD  reads for q_at and k_at: v and o when there is o_at, or o_a and a tangent of q or k; o_t
+ *                    when there is o_a and any tangent. Reads saved_t when there is o_a and a tangent of q or
+ *                    k; o_a without any tangent is not read
+ *
+ * Deterministic, without atomics: an adjoint is summed in an order that depends on the shape alone.
+ * `workspace` holds the row statistic D = rowsum(o_a o), of all lanes in BACKWARD, and the tangents of D;
+ * it may be absent when v_a or v_at alone is wanted. */
+typedef struct ss_attention {
+    ss_sweep       sweep;
+    int64_t        lanes;
+    double         scale, cap; /* cap 0 = none */
+    bool           causal;
+    int64_t        window; /* 0 = none; counts the query's own position */
+    const int64_t *mask;   /* device [batch, tokens] or NULL: 0 = key not seen */
+    bool           accumulate_o, accumulate_q, accumulate_k, accumulate_v;
+    ss_heads       q, k, v, o;             /* primal */
+    ss_heads       q_t, k_t, v_t, o_t;     /* [lanes] */
+    ss_heads       q_a, k_a, v_a, o_a;     /* plain adjoints; [lanes] in a laned BACKWARD */
+    ss_heads       q_at, k_at, v_at, o_at; /* [lanes] */
+    void          *saved;                  /* device [batch, heads, tokens]: L */
+    void          *saved_t;                /* device [lanes, batch, heads, tokens]: mu */
+    int64_t        saved_t_stride;         /* elements between lanes of saved_t */
+    void          *workspace; /* device, ss_attention_workspace() reals; BACKWARD and TANGENT_BACKWARD */
+} ss_attention;
+/* Reals of workspace: D, and per lane its tangent. */
+static inline int64_t ss_attention_workspace(int64_t batch, int64_t heads, int64_t tokens, int64_t lanes)
+{
+    return batch * heads * tokens * (1 + lanes);
+}
+
+/* ---- Router of a mixture of experts: softmax over the top_k largest of each row, 0 elsewhere ----
+ * The choice is constant in all derivatives (ties: the lower column); sweeps as for pointwise, in terms of y.
+ */
+typedef struct ss_router {
+    ss_sweep  sweep;
+    int64_t   lanes, top_k;
+    bool      accumulate;
+    ss_matrix x, y;       /* x is read in FORWARD only */
+    ss_matrix x_t, y_t;   /* [lanes] */
+    ss_matrix x_a, y_a;   /* plain adjoints; [lanes] in BACKWARD of a Gauss-Newton product */
+    ss_matrix x_at, y_at; /* [lanes] */
+} ss_router;
+
 /* ---- The vtable ---- */
 typedef struct ss_backend_class {
     const char     *name; /* "cpu", "cpu-check", "cuda" */
@@ -222,6 +287,26 @@ typedef struct ss_backend_class {
     /* y (1 x cols per lane) (+)= column sums of x. */
     ss_status (*column_sum)(ss_backend *b, ss_queue *q, int64_t lanes, const ss_matrix *x, bool accumulate,
                             const ss_matrix *y);
+
+    /* ---- Of transformers ---- */
+    /* y[i, :] := alpha table[index[i], :] + beta y[i, :], lane by lane; index device [rows of y], shared,
+     * below the table's rows (who makes the indices has checked them; the CPU checks again). */
+    ss_status (*gather_rows)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *table,
+                             const int64_t *index, double beta, const ss_matrix *y);
+    /* table[index[i], :] += alpha y[i, :] in the order of i, lane by lane: repeated rows in a fixed order. */
+    ss_status (*scatter_rows)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *y,
+                              const int64_t *index, const ss_matrix *table);
+    /* y (+)= the rotation of ss_op_rope (inverse: its transpose); table [tokens x r], cos then sin. */
+    ss_status (*rope)(ss_backend *b, ss_queue *q, int64_t lanes, bool inverse, const ss_matrix *table,
+                      const ss_heads *x, bool accumulate, const ss_heads *y);
+    ss_status (*attention)(ss_backend *b, ss_queue *q, const ss_attention *p);
+    ss_status (*router)(ss_backend *b, ss_queue *q, const ss_router *p);
+    /* z[i, :] := alpha c[i] x[i, :] + beta z[i, :]; c rows x 1 */
+    ss_status (*row_scale)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *c,
+                           const ss_matrix *x, double beta, const ss_matrix *z);
+    /* c[i] := alpha sum_j x[i, j] y[i, j] + beta c[i]; c rows x 1 */
+    ss_status (*row_dot)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                         const ss_matrix *y, double beta, const ss_matrix *c);
 
     /* Long vectors: n elements of the real type, device. Scalars are host float64, accumulated in float64. */
     ss_status (*dot)(ss_backend *b, ss_queue *q, int64_t n, const void *x, const void *y, double *result);

@@ -82,6 +82,19 @@ fail:
     return status;
 }
 
+/* --blocks. The whole operator's memory is given back first. */
+static ss_status add_blocks(ss_workload *w, const ss_analyze_options *options, ss_verdict *verdict)
+{
+    ss_status     status = SS_OK;
+    ss_block_kind kind;
+    SS_TRY(ss_block_kind_read(w->context, ss_text_of(w->settings, BLOCKS), &kind));
+    ss_objective_release(w->objective, SS_FLOAT32);
+    ss_objective_release(w->objective, SS_FLOAT64);
+    SS_TRY(ss_analyze_blocks(w->context, w->network, w->dataset, &w->options, kind, options, verdict));
+fail:
+    return status;
+}
+
 ss_status ss_command_analyze(ss_context *context, const ss_settings *settings, int *exit_status)
 {
     ss_status          status = SS_OK;
@@ -105,6 +118,7 @@ ss_status ss_command_analyze(ss_context *context, const ss_settings *settings, i
     }
     if (status != SS_OK) goto fail;
     SS_TRY(monitor.status);
+    if (ss_given(settings, BLOCKS)) SS_TRY(add_blocks(&workload, &options, &verdict));
     SS_TRY(deliver(&workload, &verdict, true));
     *exit_status = expectation(settings, &verdict);
 fail:

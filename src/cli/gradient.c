@@ -40,10 +40,12 @@ fail:
 static void describe(ss_text *text, const ss_workload *w, const ss_gradient_result *r)
 {
     char a[SS_NUMBER_TEXT], b[SS_NUMBER_TEXT], c[SS_NUMBER_TEXT];
+    char guess[SS_GUESS_TEXT];
     ss_report_head(text, &w->run);
-    ss_line_write(text, "loss", "%.12g (zero output %s; rounding %s; regularisers %s)", r->loss,
-                  ss_number_text(w->run.facts.zero_output_loss, 6, c), ss_number_text(r->rounding, 1, a),
+    ss_line_write(text, "loss", "%.12g (%s; rounding %s; regularisers %s)", r->loss,
+                  ss_report_guess_text(&w->run, guess), ss_number_text(r->rounding, 1, a),
                   ss_number_text(r->decay, 4, b));
+    ss_report_guess(text, &w->run, r->loss);
     ss_line_write(text, "gradient", "norm %.12g, per parameter %s; %s", r->norm, ss_number_text(r->rms, 4, a),
                   ss_duration_text(r->seconds, c));
 }

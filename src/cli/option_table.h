@@ -45,23 +45,35 @@
 #define SS_OPTION_TABLE(row) \
     /* objective */ \
     row(DATA, "data", "DATA", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
-        "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz]; unneeded when NETWORK is a folder with data.safetensors") \
+        "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin | .txt; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it)") \
-    row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits", NULL, \
-        "loss, a mean over the counted targets of the whole data set") \
+    row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
+        "loss, a mean over the counted targets of the whole data set (default: what the network was made for)") \
     row(WEIGHT_DECAY, "weight-decay", "[GLOB=]X", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "adds X/2 ||w||^2 for the parameters that match GLOB (default all); repeatable, later ones win") \
     row(LABEL_SMOOTHING, "label-smoothing", "X", REAL, SS_ON_ALL, OBJECTIVE, 0, 0.999999999, NULL, "0", \
         "label smoothing of cross_entropy, in [0, 1)") \
     row(CLASS_WEIGHTS, "class-weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "weights of the classes: a JSON list, .npy or .safetensors") \
+    row(INIT_RANDOM, "init-random", "SEED", INTEGER, SS_ON_ALL, OBJECTIVE, 0, 9e15, NULL, NULL, \
+        "transformers: start all weights at random as the configuration says, whatever is stored") \
+    row(INIT_MISSING, "init-missing", "NAME:SEED", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
+        "transformers: start the missing tensor NAME, or those of module NAME, at random; repeatable") \
+    row(BASE, "base", "MODEL", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
+        "the model that a LoRA adapter changes (default: the one its configuration names)") \
     row(EXPECT_LOSS, "expect-loss", "X[:RTOL]", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "fail with status 3 before the first product if the loss is not X within RTOL (1e-4)") \
     row(SCALE, "scale", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, NULL, \
         "for unsigned bytes: x = X * byte + SHIFT (no default: say 1/255 for pixels in [0, 1])") \
     row(SHIFT, "shift", "X", RATIO, SS_ON_ALL, OBJECTIVE, -1e30, 1e30, NULL, "0", \
         "for unsigned bytes: see --scale") \
+    row(SEQUENCE_LENGTH, "sequence-length", "T", INTEGER, SS_ON_ALL, OBJECTIVE, 1, 9e15, NULL, NULL, \
+        "cut a stream of token ids into sequences of T") \
+    row(STRIDE, "stride", "S", INTEGER, SS_ON_ALL, OBJECTIVE, 1, 9e15, NULL, NULL, \
+        "from the start of a sequence to that of the next (default: T)") \
+    row(TOKEN_DTYPE, "token-dtype", "TYPE", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "uint16|uint32|int32|int64", NULL, \
+        "type of the token ids of a raw file that does not say it") \
     /* samples */ \
     row(SAMPLES, "samples", "N", INTEGER, SS_ON_ALL, SAMPLES, 1, 9e15, NULL, NULL, \
         "use N samples, drawn without replacement (default: all)") \
@@ -83,6 +95,8 @@
         "the K highest eigenvalues") \
     row(BELOW, "below", "X", REAL, SS_ON(EIGS), CHOICE, -1e300, 1e300, NULL, NULL, \
         "all eigenvalues below X (negative)") \
+    row(BLOCKS, "blocks", "WHAT", CHOICE, SS_ON(ANALYZE), CHOICE, 0, 0, "tensor|module|layer", NULL, \
+        "also the extreme eigenvalues of every diagonal block: one tensor, module or layer at a time") \
     row(VECTOR, "vector", "FILE", TEXT, SS_ON(HVP), CHOICE, 0, 0, NULL, NULL, \
         "vector to multiply: safetensors, one tensor per parameter, named like the weights") \
     row(RANDOM, "random", "SEED", INTEGER, SS_ON(HVP), CHOICE, 0, 9e15, NULL, NULL, \

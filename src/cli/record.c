@@ -41,15 +41,22 @@ fail:
 static ss_status record_files(ss_workload *w)
 {
     ss_status status = SS_OK;
-    char     *description = NULL;
-    if (w->folder != NULL) SS_TRY(ss_format(w->context, &description, "%snetwork.json", w->folder));
-    SS_TRY(add_file(w, "network", description != NULL ? description : w->settings->network));
+    char     *description = NULL, *config = NULL;
+    if (w->folder != NULL) {
+        SS_TRY(ss_format(w->context, &description, "%snetwork.json", w->folder));
+        SS_TRY(ss_format(w->context, &config, "%sconfig.json", w->folder));
+        SS_TRY(add_file(w, "network", description));
+        SS_TRY(add_file(w, "configuration", config));
+    } else {
+        SS_TRY(add_file(w, "network", w->settings->network));
+    }
     SS_TRY(add_file(w, "weights", ss_network_weights(w->network)));
     SS_TRY(add_data(w));
     SS_TRY(add_file(w, "objective", w->stated.path));
     SS_TRY(add_file(w, "class weights", ss_text_of(w->settings, CLASS_WEIGHTS)));
 fail:
     ss_free(w->context, description);
+    ss_free(w->context, config);
     return status;
 }
 
@@ -122,13 +129,13 @@ static ss_status describe_configuration(ss_workload *w)
     const ss_plan *p = &r->working;
     return ss_format(w->context, &w->configuration,
                      "%s; %s; %s; %s; samples %lld, seed %lld; operator %s; device %s: %s; %s; threads %d; "
-                     "micro-batch %lld of %lld, kept %lld %lld %lld %lld, lanes %d",
+                     "micro-batch %lld of %lld, kept %lld %lld %lld %lld%s, lanes %d",
                      r->version, r->network_description, r->data_description, r->objective,
                      (long long)r->facts.samples, (long long)ss_integer_of(w->settings, SAMPLE_SEED),
                      ss_product_name(ss_workload_product(w)), r->device, r->device_description, r->precision,
                      r->threads, (long long)p->micro_batch, (long long)p->n_micro_batches,
                      (long long)p->cached[1], (long long)p->cached[2], (long long)p->cached[3],
-                     (long long)p->cached[4], p->lanes);
+                     (long long)p->cached[4], p->keep_logits ? " with logits" : "", p->lanes);
 }
 
 static int64_t count_trainable(const ss_network *network)
@@ -159,6 +166,8 @@ ss_status ss_workload_record(ss_workload *w)
     run->network = w->settings->network;
     run->network_description = ss_network_description(w->network);
     run->n_trainable = count_trainable(w->network);
+    run->vocabulary = ss_network_vocabulary(w->network);
+    run->largest_id = run->vocabulary > 0 ? ss_dataset_largest_id(w->dataset) : -1;
     run->data = w->data_path;
     run->data_description = ss_dataset_description(w->dataset);
     run->samples_in_file = ss_dataset_samples_in_file(w->dataset);

@@ -215,7 +215,8 @@ ss_status ss_stated_merge(ss_context *context, const ss_settings *settings, ss_s
     *overridden = ss_given(settings, LOSS) || decay->given || ss_given(settings, LABEL_SMOOTHING) ||
                   ss_given(settings, CLASS_WEIGHTS) || ss_given(settings, DATA) ||
                   ss_given(settings, WEIGHTS) || ss_given(settings, SAMPLES) || ss_given(settings, SCALE) ||
-                  ss_given(settings, SHIFT);
+                  ss_given(settings, SHIFT) || ss_given(settings, INIT_RANDOM) ||
+                  ss_given(settings, INIT_MISSING) || ss_given(settings, BASE);
     if (ss_given(settings, LOSS)) {
         ss_free(context, stated->loss);
         stated->loss = NULL;

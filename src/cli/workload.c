@@ -27,34 +27,21 @@ static bool ends_with(const char *text, const char *end)
 /* Networks that other programs write and this version cannot read: refused by name. */
 static ss_status refuse_unsupported(ss_context *context, const char *network)
 {
-    static const char *const pickles[] = { ".pt", ".pth", ".ckpt", ".bin", ".pkl" };
-    ss_status                status = SS_OK;
-    char                    *config = NULL, *own = NULL;
-    struct stat              info;
+    if (!ends_with(network, ".onnx")) return SS_OK;
+    return ss_fail(context, SS_ERROR_INPUT,
+                   "%s: ONNX models are not yet supported; export the torch module: "
+                   "scripts/export_torch.py MODEL DATA OUT",
+                   network);
+}
 
-    if (ends_with(network, ".onnx"))
-        SS_FAIL(context, SS_ERROR_INPUT,
-                "%s: ONNX models are not yet supported; export the torch module: "
-                "scripts/export_torch.py MODEL DATA OUT",
-                network);
-    for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
-        if (ends_with(network, pickles[i]))
-            SS_FAIL(context, SS_ERROR_INPUT,
-                    "%s: a pickle checkpoint is not read, because reading one runs "
-                    "code; export it: scripts/export_torch.py MODEL DATA OUT",
-                    network);
-    if (stat(network, &info) != 0 || !S_ISDIR(info.st_mode)) return SS_OK;
-    SS_TRY(ss_format(context, &config, "%s/config.json", network));
-    SS_TRY(ss_format(context, &own, "%s/network.json", network));
-    if (exists(config) && !exists(own))
-        SS_FAIL(context, SS_ERROR_INPUT,
-                "%s: a Hugging Face model (config.json, no network.json): transformers "
-                "are not yet supported",
-                network);
-fail:
-    ss_free(context, config);
-    ss_free(context, own);
-    return status;
+/* A model's class says what it was made for; a list of layers does not. */
+static bool may_state_loss(const ss_workload *w)
+{
+    const char *network = w->settings->network;
+    char        own[4096];
+    snprintf(own, sizeof own, "%snetwork.json", w->folder != NULL ? w->folder : "");
+    return strncmp(network, "mlp:", 4) != 0 && !ends_with(network, ".json") &&
+           !(w->folder != NULL && exists(own));
 }
 
 /* The folder of the network with a slash, and what lies in it. */
@@ -72,7 +59,7 @@ static ss_status look_into_folder(ss_workload *w)
         if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
     }
     SS_TRY(ss_stated_merge(context, w->settings, &w->stated, &w->overridden));
-    if (w->stated.loss == NULL)
+    if (w->stated.loss == NULL && !may_state_loss(w))
         SS_FAIL(context, SS_ERROR_USAGE,
                 "--loss is missing (and there is no objective.json that states one)");
     if (ss_given(w->settings, DATA)) {
@@ -136,6 +123,7 @@ static ss_status open_network(ss_workload *w)
     const ss_settings *s = w->settings;
     const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
     const ss_setting  *exclude = &s->option[SS_OPTION_EXCLUDE_PARAMETERS];
+    const ss_setting  *missing = &s->option[SS_OPTION_INIT_MISSING];
     /* The command line's choice of parameters replaces the folder's. */
     bool               chosen = include->given || exclude->given;
     ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
@@ -146,20 +134,57 @@ static ss_status open_network(ss_workload *w)
                                    .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
                                    .n_exclude = (int32_t)exclude->n_texts,
                                    .n_decay = w->stated.n_decay,
-                                   .seed = (uint64_t)ss_integer_of(s, SEED) };
-    return ss_network_open(w->context, s->network, &options, &w->network);
+                                   .seed = (uint64_t)ss_integer_of(s, SEED),
+                                   .loss = w->stated.loss,
+                                   .base = ss_text_of(s, BASE),
+                                   .init_random = ss_given(s, INIT_RANDOM),
+                                   .init_missing = missing->texts,
+                                   .n_init_missing = (int32_t)missing->n_texts };
+    ss_status          status = SS_OK;
+    if (options.init_random) options.init_seed = (uint64_t)ss_integer_of(s, INIT_RANDOM);
+    ss_network_fit_data(w->dataset, &options);
+    SS_TRY(ss_network_open(w->context, s->network, &options, &w->network));
+    if (w->stated.loss == NULL && ss_network_loss(w->network) != NULL)
+        SS_TRY(ss_copy_string(w->context, ss_network_loss(w->network), &w->stated.loss));
+    if (w->stated.loss == NULL)
+        SS_FAIL(w->context, SS_ERROR_USAGE,
+                "--loss is missing (neither the network nor an objective.json says what it was made for)");
+fail:
+    return status;
+}
+
+static void token_options(const ss_settings *s, ss_dataset_options *options)
+{
+    static const struct {
+        const char *name;
+        ss_type     type;
+    } types[] = { { "uint16", SS_U16 }, { "uint32", SS_U32 }, { "int32", SS_I32 }, { "int64", SS_I64 } };
+    const char *stated = ss_text_of(s, TOKEN_DTYPE);
+    if (ss_given(s, SEQUENCE_LENGTH)) options->sequence_length = ss_integer_of(s, SEQUENCE_LENGTH);
+    if (ss_given(s, STRIDE)) options->stride = ss_integer_of(s, STRIDE);
+    options->token_type_given = stated != NULL;
+    for (size_t i = 0; stated != NULL && i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i].name, stated) == 0) options->token_type = types[i].type;
 }
 
 static ss_status open_data(ss_workload *w)
 {
+    ss_status          status = SS_OK;
     ss_dataset_options options;
+    char              *tokenizer = NULL;
     ss_dataset_options_init(&options);
+    token_options(w->settings, &options);
+    if (w->folder != NULL) SS_TRY(ss_format(w->context, &tokenizer, "%stokenizer.json", w->folder));
+    if (tokenizer != NULL && exists(tokenizer)) options.tokenizer = tokenizer;
     options.scale_given = w->stated.scale_given;
     options.scale = w->stated.scale;
     options.shift = w->stated.shift;
     options.samples = ss_given(w->settings, SAMPLES) ? ss_integer_of(w->settings, SAMPLES) : 0;
     options.sample_seed = (uint64_t)ss_integer_of(w->settings, SAMPLE_SEED);
-    return ss_dataset_open(w->context, w->data_path, &options, &w->dataset);
+    SS_TRY(ss_dataset_open(w->context, w->data_path, &options, &w->dataset));
+fail:
+    ss_free(w->context, tokenizer);
+    return status;
 }
 
 static ss_status choose_precision(ss_workload *w, ss_real *real)
@@ -292,8 +317,8 @@ ss_status ss_workload_open(ss_context *context, const ss_settings *settings, boo
     SS_TRY(note_start(w));
     SS_TRY(refuse_unsupported(context, settings->network));
     SS_TRY(look_into_folder(w));
+    SS_TRY(open_data(w)); /* first: a transformer is built for the length of its sequences */
     SS_TRY(open_network(w));
-    SS_TRY(open_data(w));
     SS_TRY(open_objective(w));
     SS_TRY(ss_workload_record(w));
     SS_TRY(check_outputs(w));

@@ -33,11 +33,20 @@ fail:
     return status;
 }
 
-static ss_status load_input(emitter *e, int32_t mb)
+/* Rows of all inputs: reals converted from their stored type, integers as int64. */
+static ss_status load_inputs(emitter *e, int32_t mb)
 {
+    ss_status  status = SS_OK;
     batch_map *m = &e->maps[mb];
-    return load(e, mb, SS_STEP_LOAD_INPUT, m->samples * e->graph->values[0].count, e->real_size,
-                &e->program->problem->inputs, &m->value[SS_PRIMAL][0]);
+    for (int32_t i = 0; i < e->graph->n_inputs; i++) {
+        const ss_problem_input *in = &e->program->problem->inputs[i];
+        int32_t                *buffer = &m->value[SS_PRIMAL][in->value];
+        SS_TRY(load(e, mb, SS_STEP_LOAD_INPUT, m->samples * in->count, in->real ? e->real_size : 8,
+                    in->real ? &in->array : NULL, buffer));
+        e->list->steps[e->list->count - 1].input = i;
+    }
+fail:
+    return status;
 }
 
 /* Targets, row weights and class weights: small, and the same at every point. */
@@ -59,36 +68,12 @@ fail:
     return status;
 }
 
-static ss_status sample_targets(emitter *e, int32_t mb)
-{
-    ss_status         status = SS_OK;
-    const ss_problem *problem = e->program->problem;
-    batch_map        *m = &e->maps[mb];
-    int64_t           rows = m->samples * problem->rows;
-    bool              ids = e->loss->attributes.class_ids;
-    int64_t           bytes = ids ? rows * 8 : rows * problem->columns * e->real_size;
-    int32_t           prediction = e->loss->input[0];
-    SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, false, 0, 0, &m->target));
-    ss_step    step = ss_emit_new_step(e, SS_STEP_SAMPLE, mb, m->samples);
-    ss_operand x = ss_emit_value_operand(e, SS_OPERAND(SS_PRIMAL, SS_X),
-                                         m->value[SS_PRIMAL][ss_emit_base_of(e->graph, prediction)],
-                                         prediction, m->samples, false);
-    ss_operand target = ids ? ss_emit_flat_operand(m->target, 0, rows, true)
-                            : ss_emit_saved_operand(0, m->target, rows, problem->columns, true);
-    target.which = SS_OPERAND(SS_PRIMAL, SS_TARGET);
-    SS_TRY(ss_emit_add_operand(e->program, &x));
-    SS_TRY(ss_emit_add_operand(e->program, &target));
-    SS_TRY(ss_emit_add_step(e, &step));
-fail:
-    return status;
-}
-
 /* ---- One micro-batch ---- */
 
 static ss_status forward_node(emitter *e, int32_t mb, int32_t node)
 {
     ss_status status = SS_OK;
-    if (e->sampled && node == e->graph->n_nodes - 1) SS_TRY(sample_targets(e, mb));
+    if (e->sampled && node == e->graph->n_nodes - 1) SS_TRY(ss_emit_sample(e, mb));
     SS_TRY(ss_emit_sweep(e, mb, &e->graph->nodes[node], SS_FORWARD));
 fail:
     return status;
@@ -98,7 +83,7 @@ fail:
 static ss_status forward(emitter *e, int32_t mb)
 {
     ss_status status = SS_OK;
-    SS_TRY(load_input(e, mb));
+    SS_TRY(load_inputs(e, mb));
     for (int32_t i = 0; i < e->graph->n_nodes; i++) SS_TRY(forward_node(e, mb, i));
 fail:
     return status;
@@ -116,10 +101,12 @@ static ss_status second_order_node(emitter *e, int32_t mb, int32_t node, bool ba
     const ss_node *n = &e->graph->nodes[node];
     ss_product     product = e->program->options.product;
     if (n->op->kind == SS_OP_LOSS) {
+        /* Of a plain loss nothing is left in the residual, of a head the products with its weights. */
+        bool left_out = product == SS_PRODUCT_RESIDUAL && n->op == &ss_op_loss;
         if (backward_too && !e->gauss_newton) SS_TRY(backward_node(e, mb, node));
         if (e->gauss_newton)
             SS_TRY(ss_emit_sweep(e, mb, n, SS_CURVATURE));
-        else if (product != SS_PRODUCT_RESIDUAL)
+        else if (!left_out)
             SS_TRY(ss_emit_sweep(e, mb, n, SS_TANGENT_BACKWARD));
     } else if (e->gauss_newton) {
         SS_TRY(backward_node(e, mb, node));
@@ -145,7 +132,7 @@ static ss_status product_checkpointed(emitter *e, int32_t mb)
     int32_t   count = e->graph->n_nodes;
     int32_t   segment = (int32_t)e->program->options.segment;
     if (segment <= 0) segment = (int32_t)ceil(sqrt((double)count));
-    SS_TRY(load_input(e, mb));
+    SS_TRY(load_inputs(e, mb));
     for (int32_t i = 0; i < count; i++) {
         SS_TRY(forward_node(e, mb, i));
         SS_TRY(tangent_node(e, mb, i));
@@ -186,7 +173,7 @@ static ss_status first_order_node(emitter *e, int32_t mb, int32_t node)
 {
     ss_status status = SS_OK;
     if (cache_of(e->program, mb) == SS_CACHE_NONE) {
-        if (node == 0) SS_TRY(load_input(e, mb));
+        if (node == 0) SS_TRY(load_inputs(e, mb));
         SS_TRY(forward_node(e, mb, node));
     }
     SS_TRY(tangent_node(e, mb, node));
@@ -292,8 +279,24 @@ fail:
     return status;
 }
 
-/* One forward pass at theta and one at the point, node by node; the inputs of kinked operators are compared.
- */
+/* Counts the elements of a value on different sides of zero at theta and at the point. */
+static ss_status compare_sides(emitter *e, int32_t mb, int32_t value)
+{
+    ss_status        status = SS_OK;
+    const batch_map *m = &e->maps[mb], *t = &e->maps[e->program->n_micro_batches];
+    ss_step          step = ss_emit_new_step(e, SS_STEP_KINKS, mb, m->samples);
+    int32_t          base = ss_emit_base_of(e->graph, value);
+    ss_operand       a = ss_emit_value_operand(e, 0, m->value[SS_PRIMAL][base], value, m->samples, false);
+    ss_operand       b = ss_emit_value_operand(e, 1, t->value[SS_PRIMAL][base], value, m->samples, false);
+    SS_TRY(ss_emit_add_operand(e->program, &a));
+    SS_TRY(ss_emit_add_operand(e->program, &b));
+    SS_TRY(ss_emit_add_step(e, &step));
+fail:
+    return status;
+}
+
+/* One forward pass at theta and one at the point, node by node; the inputs (or outputs) of kinked operators
+ * are compared. */
 static ss_status emit_kinks(emitter *e)
 {
     ss_status       status = SS_OK;
@@ -305,24 +308,19 @@ static ss_status emit_kinks(emitter *e)
         batch_map *m = &e->maps[mb], *t = &e->maps[other];
         t->first = m->first;
         t->samples = m->samples;
-        SS_TRY(load_input(e, mb));
-        t->value[SS_PRIMAL][0] = m->value[SS_PRIMAL][0];
+        SS_TRY(load_inputs(e, mb));
+        for (int32_t i = 0; i < g->n_inputs; i++)
+            t->value[SS_PRIMAL][g->inputs[i].value] = m->value[SS_PRIMAL][g->inputs[i].value];
         for (int32_t i = 0; i < g->n_nodes - 1; i++) {
             const ss_node *node = &g->nodes[i];
-            if (node->op->kinked && node->op->kinked(node)) {
-                ss_step    step = ss_emit_new_step(e, SS_STEP_KINKS, mb, m->samples);
-                int32_t    v = node->input[0], base = ss_emit_base_of(g, v);
-                ss_operand a = ss_emit_value_operand(e, 0, m->value[SS_PRIMAL][base], v, m->samples, false);
-                ss_operand b = ss_emit_value_operand(e, 1, t->value[SS_PRIMAL][base], v, m->samples, false);
-                SS_TRY(ss_emit_add_operand(p, &a));
-                SS_TRY(ss_emit_add_operand(p, &b));
-                SS_TRY(ss_emit_add_step(e, &step));
-            }
+            bool           kinked = node->op->kinked && node->op->kinked(node);
+            if (kinked && !node->op->kinks_of_output) SS_TRY(compare_sides(e, mb, node->input[0]));
             e->point = 0;
             SS_TRY(forward_node(e, mb, i));
             e->point = 1;
             SS_TRY(forward_node(e, other, i));
             e->point = 0;
+            if (kinked && node->op->kinks_of_output) SS_TRY(compare_sides(e, mb, node->output));
         }
     }
 fail:
@@ -336,13 +334,26 @@ static ss_status new_index(emitter *e, int64_t count, int32_t **index)
     return status;
 }
 
+/* The graph's last node as this program wants it. */
+static ss_status choose_loss(emitter *e)
+{
+    ss_program *p = e->program;
+    p->loss = e->sampled ? p->problem->sampled_loss : *p->problem->loss;
+    if (p->loss.op == &ss_op_head) {
+        p->loss.attributes.keep_logits = p->options.keep_logits;
+        p->loss.attributes.residual =
+            p->options.computation == SS_COMPUTE_PRODUCT && p->options.product == SS_PRODUCT_RESIDUAL;
+    }
+    return p->loss.op->infer(p->context, &p->loss);
+}
+
 static ss_status emitter_create(emitter *e, ss_program *p)
 {
     ss_status       status = SS_OK;
     const ss_graph *g = p->problem->graph;
     *e = (emitter){ .program = p,
                     .graph = g,
-                    .loss = p->problem->loss,
+                    .loss = &p->loss,
                     .list = &p->prologue,
                     .real_size = (int64_t)ss_real_size(p->backend->real),
                     .class_weight = -1,
@@ -351,7 +362,7 @@ static ss_status emitter_create(emitter *e, ss_program *p)
     bool       of_product = p->options.computation == SS_COMPUTE_PRODUCT;
     e->gauss_newton = of_product && product != SS_PRODUCT_HESSIAN && product != SS_PRODUCT_RESIDUAL;
     e->sampled = of_product && product == SS_PRODUCT_FISHER_MONTE_CARLO;
-    if (e->sampled) e->loss = &p->problem->sampled_loss;
+    SS_TRY(choose_loss(e));
     e->n_maps = p->n_micro_batches + 1;
     SS_TRY(SS_NEW_ARRAY(p->context, e->n_maps, &e->maps));
     for (int64_t i = 0; i < e->n_maps; i++) {

@@ -18,7 +18,7 @@ typedef struct batch_map {
 typedef struct emitter {
     ss_program     *program;
     const ss_graph *graph;
-    const ss_node  *loss;      /* the problem's, or the one with sampled labels */
+    const ss_node  *loss;      /* the program's, standing in for the graph's last node */
     ss_step_list   *list;      /* where steps go now */
     int64_t         real_size; /* bytes */
     batch_map      *maps;      /* [n_maps] */
@@ -60,5 +60,8 @@ ss_status ss_emit_place_weight(emitter *e, int32_t parameter, int set);
 ss_operand ss_emit_saved_operand(int32_t which, int32_t buffer, int64_t samples, int64_t count, bool output);
 /* One sweep of one node for one micro-batch, with every operand and output that exists. */
 ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sweep);
+
+/* Draws the micro-batch's labels from the model. */
+ss_status ss_emit_sample(emitter *e, int32_t mb);
 
 #endif

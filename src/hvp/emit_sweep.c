@@ -101,6 +101,7 @@ ss_operand ss_emit_value_operand(const emitter *e, int32_t which, int32_t buffer
         stride *= v->shape[i];
     }
     operand.element = v->base >= 0 ? v->view_offset : 0;
+    operand.wide = v->integer;
     return operand;
 }
 
@@ -124,7 +125,7 @@ static ss_status new_value_buffer(emitter *e, batch_map *m, int32_t value, bool 
     ss_status status = SS_OK;
     int64_t   elements, bytes, lanes = laned ? e->program->options.lanes : 1;
     if (!ss_mul64(m->samples, e->graph->values[value].count, &elements) ||
-        !ss_mul64(elements, e->real_size * lanes, &bytes))
+        !ss_mul64(elements, (e->graph->values[value].integer ? 8 : e->real_size) * lanes, &bytes))
         SS_FAIL(e->program->context, SS_ERROR_REFUSED, "a micro-batch of %lld samples overflows 63 bits",
                 (long long)m->samples);
     SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, laned, laned ? elements : 0, 0, buffer));
@@ -219,6 +220,12 @@ static ss_mask existing(const emitter *e, const batch_map *m, const ss_node *nod
     return have;
 }
 
+/* The loss is a copy outside the graph's array (ss_program.loss); its bookkeeping is that of the original. */
+static const ss_node *acting(const emitter *e, const ss_node *node)
+{
+    return node == e->program->problem->loss ? e->loss : node;
+}
+
 /* Outputs that a sweep can have, whether or not they are zero or wanted. */
 static ss_mask possible_outputs(const emitter *e, const ss_node *node, ss_sweep sweep)
 {
@@ -226,7 +233,7 @@ static ss_mask possible_outputs(const emitter *e, const ss_node *node, ss_sweep 
     bool    is_loss = node->op->kind == SS_OP_LOSS;
     if (sweep == SS_FORWARD) {
         if (!is_loss) want |= SS_BIT(SS_PRIMAL, SS_Y);
-        if (node->saved_count > 0) want |= SS_BIT(SS_PRIMAL, SS_SAVED);
+        if (acting(e, node)->saved_count > 0) want |= SS_BIT(SS_PRIMAL, SS_SAVED);
         if (is_loss && e->row_loss >= 0) want |= SS_BIT(SS_PRIMAL, SS_ROW_LOSS);
     } else if (sweep == SS_TANGENT_FORWARD) {
         want |= SS_BIT(SS_TANGENT, SS_Y);
@@ -236,7 +243,8 @@ static ss_mask possible_outputs(const emitter *e, const ss_node *node, ss_sweep 
         bool          results = sweep == SS_TANGENT_BACKWARD || e->gauss_newton ||
                        e->program->options.computation == SS_COMPUTE_GRADIENT;
         for (int32_t i = 0; i < node->n_inputs; i++)
-            if (ss_emit_base_of(e->graph, node->input[i]) != 0) want |= SS_BIT(d, SS_X + i);
+            if (e->graph->values[ss_emit_base_of(e->graph, node->input[i])].source < 0)
+                want |= SS_BIT(d, SS_X + i);
         for (int32_t j = 0; results && j < node->n_parameters; j++)
             if (node->parameter[j] >= 0 && e->hv[node->parameter[j]] >= 0) want |= SS_BIT(d, SS_W + j);
     }
@@ -300,7 +308,8 @@ static ss_status add_read(emitter *e, const batch_map *m, const ss_node *node, i
         operand = ss_emit_value_operand(e, which, buffer, node->output, m->samples, false);
     else if (role == SS_SAVED)
         operand = ss_emit_saved_operand(
-            which, buffer, m->samples, d == SS_PRIMAL ? node->saved_count : node->saved_tangent_count, false);
+            which, buffer, m->samples,
+            d == SS_PRIMAL ? acting(e, node)->saved_count : node->saved_tangent_count, false);
     else if (role == SS_TARGET && !e->loss->attributes.class_ids)
         operand = ss_emit_saved_operand(which, buffer, m->samples * problem->rows, problem->columns, false);
     else
@@ -371,7 +380,7 @@ static ss_status add_output(emitter *e, batch_map *m, const ss_node *node, int w
         m->value[d][node->output] = buffer;
         operand = ss_emit_value_operand(e, which, buffer, node->output, m->samples, true);
     } else if (role == SS_SAVED) {
-        int64_t count = d == SS_PRIMAL ? node->saved_count : node->saved_tangent_count;
+        int64_t count = d == SS_PRIMAL ? acting(e, node)->saved_count : node->saved_tangent_count;
         int64_t lanes = laned ? p->options.lanes : 1;
         SS_TRY(ss_emit_add_buffer(p, SS_SLOT_ARENA, m->samples * count * e->real_size * lanes, laned,
                                   laned ? m->samples * count : 0, 0, &buffer));
@@ -381,18 +390,68 @@ static ss_status add_output(emitter *e, batch_map *m, const ss_node *node, int w
         operand = ss_emit_flat_operand(e->row_loss, m->first * p->problem->rows,
                                        m->samples * p->problem->rows, true);
         operand.which = which;
+        operand.wide = true;
     }
     SS_TRY(ss_emit_add_operand(p, &operand));
 fail:
     return status;
 }
 
+/* Memory for the duration of one step, if the operator asks for it. */
+static ss_status add_workspace(emitter *e, const batch_map *m, const ss_node *node, ss_sweep sweep,
+                               bool laned)
+{
+    ss_status status = SS_OK;
+    int64_t   lanes = laned ? e->program->options.lanes : 1, count, bytes;
+    int32_t   buffer;
+    if (!node->op->workspace) return SS_OK;
+    count = node->op->workspace(node, sweep, m->samples, lanes);
+    if (count == 0) return SS_OK;
+    if (!ss_mul64(count, e->real_size, &bytes))
+        SS_FAIL(e->program->context, SS_ERROR_REFUSED, "the workspace of %s overflows 63 bits", node->name);
+    SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, false, 0, 0, &buffer));
+    ss_operand operand = ss_emit_flat_operand(buffer, 0, count, true);
+    operand.which = SS_OPERAND(SS_PRIMAL, SS_WORKSPACE);
+    SS_TRY(ss_emit_add_operand(e->program, &operand));
+fail:
+    return status;
+}
+
+/* The labels of a plain loss come from its input, those of a head from the logits it forms chunk by chunk. */
+ss_status ss_emit_sample(emitter *e, int32_t mb)
+{
+    ss_status         status = SS_OK;
+    const ss_problem *problem = e->program->problem;
+    const ss_node    *node = problem->loss;
+    batch_map        *m = &e->maps[mb];
+    int64_t           rows = m->samples * problem->rows;
+    bool              ids = e->loss->attributes.class_ids;
+    int64_t           bytes = ids ? rows * 8 : rows * problem->columns * e->real_size;
+    SS_TRY(stream_in(e, node));
+    ss_step step = ss_emit_new_step(e, SS_STEP_SAMPLE, mb, m->samples);
+    step.node = e->loss;
+    SS_TRY(add_read(e, m, node, SS_OPERAND(SS_PRIMAL, SS_X)));
+    for (int j = 0; j < node->n_parameters; j++)
+        SS_TRY(add_read(e, m, node, SS_OPERAND(SS_PRIMAL, SS_W + j)));
+    SS_TRY(add_workspace(e, m, e->loss, SS_FORWARD, false));
+    if (node->op->flops)
+        step.flops = node->op->flops(node, SS_FORWARD, m->samples, 0, SS_BIT(SS_PRIMAL, SS_SAVED));
+    SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, false, 0, 0, &m->target));
+    ss_operand target = ids ? ss_emit_flat_operand(m->target, 0, rows, true)
+                            : ss_emit_saved_operand(0, m->target, rows, problem->columns, true);
+    target.which = SS_OPERAND(SS_PRIMAL, SS_TARGET);
+    SS_TRY(ss_emit_add_operand(e->program, &target));
+    SS_TRY(ss_emit_add_step(e, &step));
+    SS_TRY(stream_out(e, node));
+fail:
+    return status;
+}
+
 ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sweep)
 {
-    ss_status  status = SS_OK;
-    batch_map *m = &e->maps[mb];
-    /* The head with sampled labels is a copy outside the graph's array; its bookkeeping is the original's. */
-    const ss_node *as = node == e->program->problem->loss ? e->loss : node;
+    ss_status      status = SS_OK;
+    batch_map     *m = &e->maps[mb];
+    const ss_node *as = acting(e, node);
     ss_mask        have = existing(e, m, node), want = 0, possible = possible_outputs(e, node, sweep);
     bool laned = sweep == SS_TANGENT_FORWARD || sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE ||
                  (sweep == SS_BACKWARD && e->gauss_newton);
@@ -418,6 +477,7 @@ ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sw
         if (reads >> which & 1) SS_TRY(add_read(e, m, node, which));
     for (int which = 0; which < SS_OPERAND_COUNT; which++)
         if (want >> which & 1) SS_TRY(add_output(e, m, node, which, laned, adjoint, accumulate));
+    SS_TRY(add_workspace(e, m, as, sweep, laned));
     SS_TRY(ss_emit_add_step(e, &step));
     SS_TRY(stream_out(e, node));
 fail:

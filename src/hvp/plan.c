@@ -3,13 +3,14 @@
  * A plan's memory is not modelled but compiled: compilation allocates nothing on the device and costs
  * microseconds per step, so the planner compiles candidates and reads their arena sizes. Candidates in order
  * of flops: everything cached; then as many micro-batches cached as fit, the others with recomputed adjoints,
- * with everything recomputed, with checkpoints; then smaller micro-batches. */
+ * with everything recomputed, with checkpoints; then smaller micro-batches. Last, the logits of a head are
+ * kept where there is room for them. */
 #include "hvp/program.h"
 
 /* A micro-batch whose widest tensor is about this size stays in the caches between the steps of a layer,
  * while the matrix products are still efficient. */
 #define TENSOR_BYTES  (2 << 20)
-#define MINIMUM_BATCH 256
+#define MINIMUM_ROWS  256 /* of those products: samples, or tokens */
 #define MAXIMUM_BATCH 16384
 /* More lanes than this bring nothing: the weights' share of the work is spread thin enough. */
 #define MAXIMUM_LANES     16
@@ -22,11 +23,25 @@ static int64_t widest_value(const ss_graph *graph)
     return widest;
 }
 
+/* Rows that a sample brings to a matrix product: 1, or its tokens. */
+static int64_t rows_per_sample(const ss_graph *graph)
+{
+    int64_t most = 1;
+    for (int32_t i = 0; i < graph->n_nodes; i++) {
+        const ss_node *node = &graph->nodes[i];
+        if (node->op != &ss_op_linear && node->op != &ss_op_head) continue;
+        const ss_value *x = &graph->values[node->input[0]];
+        most = ss_max64(most, x->count / x->shape[x->rank - 1]);
+    }
+    return most;
+}
+
 static int64_t first_micro_batch(const ss_problem *problem, const ss_backend *backend,
                                  const ss_plan_request *request, int64_t samples)
 {
     int64_t batch = TENSOR_BYTES / (widest_value(problem->graph) * (int64_t)ss_real_size(backend->real));
-    batch = ss_min64(ss_max64(batch, MINIMUM_BATCH), MAXIMUM_BATCH);
+    int64_t rows = rows_per_sample(problem->graph), least = (MINIMUM_ROWS + rows - 1) / rows;
+    batch = ss_min64(ss_max64(batch, least), MAXIMUM_BATCH);
     if (request->batch_size > 0) batch = ss_min64(batch, request->batch_size);
     /* Equal micro-batches rather than a small rest. */
     int64_t count = (samples + batch - 1) / batch;
@@ -41,6 +56,7 @@ static int choose_lanes(const ss_problem *problem, const ss_backend *backend, co
     if (request->computation != SS_COMPUTE_PRODUCT) return 1;
     int64_t per_lane = 0;
     for (int32_t i = 0; i < problem->graph->n_values; i++) per_lane += problem->graph->values[i].count;
+    if (problem->graph->head.weight >= 0) per_lane += problem->rows * problem->columns; /* its workspace */
     per_lane *= 2 * micro_batch * (int64_t)ss_real_size(backend->real);
     int64_t limit = ss_min64(request->budget / LANE_MEMORY_SHARE, (int64_t)64 << 20);
     int64_t lanes = per_lane > 0 ? limit / per_lane : MAXIMUM_LANES;
@@ -118,6 +134,19 @@ fail:
     return status;
 }
 
+/* The logits are the first thing to spend what is left on: a matrix product of the head less in every sweep.
+ */
+static ss_status keep_logits(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                             const ss_plan_request *request, ss_program **best)
+{
+    ss_program_options options = (*best)->options;
+    int64_t            bytes;
+    if (problem->loss->op != &ss_op_head) return SS_OK;
+    options.samples = request->samples;
+    options.keep_logits = true;
+    return try_plan(context, backend, problem, &options, request->budget, best, &bytes);
+}
+
 ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
                           const ss_plan_request *request, ss_program **program)
 {
@@ -142,6 +171,7 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
             context, SS_ERROR_REFUSED,
             "%.1f MiB of memory are not enough: the smallest plan needs %.1f MiB (--memory %lldM would do)",
             (double)request->budget / 0x1p20, (double)needed / 0x1p20, (long long)(needed / (1 << 20) + 1));
+    SS_TRY(keep_logits(context, backend, problem, request, &best));
     *program = best;
     return SS_OK;
 fail:

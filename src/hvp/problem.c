@@ -1,8 +1,10 @@
 /* Fits network, data set and loss together, once, on the host. */
 #include "hvp/problem.h"
 
+#include "hvp/inputs.h"
+#include "io/archive.h"
+
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static int64_t row_weight_count(const ss_problem *p)
@@ -34,32 +36,45 @@ void ss_problem_normaliser(const ss_problem *p, const ss_samples *samples, doubl
 
 /* ---- Checks and construction ---- */
 
-static const char *const loss_names[] = { "mse", "cross_entropy", "bce_with_logits" };
+/* What a loss may be called. */
+typedef struct loss_name {
+    const char  *name;
+    ss_loss_kind kind;
+    bool         tokens;  /* one prediction per token */
+    bool         shifted; /* the label of a token is that of the next one */
+} loss_name;
+
+static const loss_name loss_names[] = {
+    { "mse", SS_LOSS_MSE, false, false },
+    { "cross_entropy", SS_LOSS_CROSS_ENTROPY, false, false },
+    { "bce_with_logits", SS_LOSS_BCE_WITH_LOGITS, false, false },
+    { "causal_lm", SS_LOSS_CROSS_ENTROPY, true, true },
+    { "masked_lm", SS_LOSS_CROSS_ENTROPY, true, false },
+};
+enum { LOSS_NAMES = sizeof loss_names / sizeof loss_names[0] };
 
 const char *ss_problem_loss_name(const ss_problem *p)
 {
-    return loss_names[p->kind];
+    return p->loss_name;
 }
 
-static ss_status loss_kind(ss_context *context, const ss_objective_options *options, ss_loss_kind *kind)
+static ss_status find_loss(ss_context *context, const ss_objective_options *options, const loss_name **loss)
 {
     ss_status status = SS_OK;
-    bool      found = false;
-    for (int i = 0; options->loss && i < SS_LOSS_KIND_COUNT; i++)
-        if (strcmp(options->loss, loss_names[i]) == 0) {
-            *kind = (ss_loss_kind)i;
-            found = true;
-        }
-    if (!found)
+    *loss = NULL;
+    for (int i = 0; options->loss && i < LOSS_NAMES; i++)
+        if (strcmp(options->loss, loss_names[i].name) == 0) *loss = &loss_names[i];
+    if (!*loss)
         SS_FAIL(context, SS_ERROR_USAGE,
-                "unknown loss \"%s\": expected mse, cross_entropy or bce_with_logits",
+                "unknown loss \"%s\": expected mse, cross_entropy, bce_with_logits, causal_lm or masked_lm",
                 options->loss ? options->loss : "");
-    if (options->smoothing != 0 && *kind != SS_LOSS_CROSS_ENTROPY)
+    bool classes = (*loss)->kind == SS_LOSS_CROSS_ENTROPY;
+    if (options->smoothing != 0 && !classes)
         SS_FAIL(context, SS_ERROR_USAGE, "label smoothing belongs to cross_entropy, not to %s",
                 options->loss);
     if (!(options->smoothing >= 0 && options->smoothing < 1))
         SS_FAIL(context, SS_ERROR_USAGE, "label smoothing must lie in [0, 1), found %g", options->smoothing);
-    if (options->class_weights && *kind != SS_LOSS_CROSS_ENTROPY)
+    if (options->class_weights && !classes)
         SS_FAIL(context, SS_ERROR_USAGE, "class weights belong to cross_entropy, not to %s", options->loss);
 fail:
     return status;
@@ -68,75 +83,128 @@ fail:
 ss_status ss_problem_prepare_graph(ss_context *context, ss_graph *graph, const ss_dataset *dataset,
                                    const ss_objective_options *options)
 {
-    ss_status     status = SS_OK;
-    ss_attributes attributes = { .smoothing = options->smoothing };
-    SS_TRY(loss_kind(context, options, &attributes.loss));
-    attributes.class_ids = attributes.loss == SS_LOSS_CROSS_ENTROPY && ss_dataset_has_labels(dataset);
+    ss_status        status = SS_OK;
+    ss_attributes    attributes = { .smoothing = options->smoothing };
+    const loss_name *loss;
+    SS_TRY(find_loss(context, options, &loss));
+    if (graph->head.weight >= 0 && loss->kind != SS_LOSS_CROSS_ENTROPY)
+        SS_FAIL(
+            context, SS_ERROR_USAGE,
+            "the network predicts one of %lld classes: its loss is causal_lm, masked_lm or cross_entropy, "
+            "not %s",
+            (long long)graph->head.classes, options->loss);
+    attributes.loss = loss->kind;
+    attributes.class_ids =
+        loss->kind == SS_LOSS_CROSS_ENTROPY && (loss->tokens || ss_dataset_has_labels(dataset));
     SS_TRY(ss_graph_add_loss(graph, &attributes, &(int32_t){ 0 }));
 fail:
     return status;
 }
 
-static void shape_text(int32_t rank, const int64_t *shape, char *text, size_t size)
+/* The label that a prediction is measured by: its own, or that of the next token. */
+static int64_t label_of(const ss_problem *p, const ss_array *labels, bool shifted, int64_t sample,
+                        int64_t row)
 {
-    size_t used = 0;
-    text[0] = 0;
-    for (int32_t i = 0; i < rank && used < size; i++) {
-        int length = snprintf(text + used, size - used, "%s%lld", i ? ", " : "", (long long)shape[i]);
-        used += length > 0 ? (size_t)length : 0;
-    }
+    if (!shifted) return ss_array_integer(labels, sample * p->rows + row);
+    return row + 1 < p->rows ? ss_array_integer(labels, sample * p->rows + row + 1) : SS_IGNORED_LABEL;
 }
 
-static ss_status fit_inputs(ss_problem *p)
+/* Class ids of all rows; -100 does not count, and something must. */
+static ss_status collect_labels(ss_problem *p, const ss_array *labels, const loss_name *loss)
 {
-    ss_status       status = SS_OK;
-    const ss_value *input = &p->graph->values[0];
-    const ss_array *x = ss_dataset_inputs(p->dataset);
-    bool            fits = ss_dataset_input_length(p->dataset) == input->count;
-    if (x->rank - 1 == input->rank)
-        for (int32_t i = 0; i < input->rank; i++) fits = fits && x->shape[i + 1] == input->shape[i];
-    if (!fits) {
-        char found[128], expected[128];
-        shape_text(x->rank - 1, x->shape + 1, found, sizeof found);
-        shape_text(input->rank, input->shape, expected, sizeof expected);
-        SS_FAIL(p->context, SS_ERROR_INPUT,
-                "%s: array \"%s\": samples have shape [%s], the network expects [%s]",
-                ss_dataset_path(p->dataset), x->name, found, expected);
+    ss_status status = SS_OK;
+    int64_t   counted = 0;
+    char      name[SS_QUOTE_TEXT], place[SS_SHAPE_TEXT];
+    ss_quote(labels->name, name);
+    if (ss_type_is_float(labels->type))
+        SS_FAIL(p->context, SS_ERROR_INPUT, "%s: array %s: expected integer class ids, found type %s",
+                ss_dataset_path(p->dataset), name, ss_type_name(labels->type));
+    SS_TRY(SS_NEW_ARRAY(p->context, row_weight_count(p), &p->ids));
+    for (int64_t i = 0; i < row_weight_count(p); i++) {
+        int64_t label = ss_array_integer(labels, i);
+        if (label != SS_IGNORED_LABEL && (label < 0 || label >= p->columns))
+            SS_FAIL(p->context, SS_ERROR_INPUT,
+                    "%s: array %s: label %lld at %s: expected a class id between 0 and %lld (or %d, not "
+                    "counted)",
+                    ss_dataset_path(p->dataset), name, (long long)label, ss_index_text(labels, i, place),
+                    (long long)p->columns - 1, SS_IGNORED_LABEL);
+        p->ids[i] = label_of(p, labels, loss->shifted, i / p->rows, i % p->rows);
+        counted += p->ids[i] != SS_IGNORED_LABEL;
     }
-    p->inputs = *x;
-    p->scale = ss_dataset_scale(p->dataset);
-    p->shift = ss_dataset_shift(p->dataset);
+    if (counted == 0)
+        SS_FAIL(p->context, SS_ERROR_INPUT, "%s: array %s: no label counts, all %sare %d",
+                ss_dataset_path(p->dataset), name, loss->shifted ? "behind a first token " : "",
+                SS_IGNORED_LABEL);
 fail:
     return status;
 }
 
-static ss_status fit_targets(ss_problem *p)
+/* Labels: one per token, or one per sample; a causal language model's default to its own tokens. */
+static ss_status fit_labels(ss_problem *p, const loss_name *loss)
 {
     ss_status       status = SS_OK;
+    const ss_array *labels = ss_dataset_targets(p->dataset);
+    int64_t         length = 1;
+    char            name[SS_QUOTE_TEXT], shape[SS_SHAPE_TEXT];
+    if (!labels && loss->shifted) labels = ss_problem_token_ids(p->dataset);
+    if (!labels)
+        SS_FAIL(p->context, SS_ERROR_INPUT, "%s: there are no labels, which %s needs",
+                ss_dataset_path(p->dataset), loss->name);
+    for (int32_t i = 1; i < labels->rank; i++) length *= labels->shape[i];
+    if (length != p->rows)
+        SS_FAIL(p->context, SS_ERROR_INPUT,
+                "%s: array %s (%s) has %lld elements per sample, expected %lld: the network has %lld outputs "
+                "per sample (integer targets are class ids, floats are distributions)",
+                ss_dataset_path(p->dataset), ss_quote(labels->name, name), ss_type_name(labels->type),
+                (long long)length, (long long)p->rows, (long long)(p->rows * p->columns));
+    if (labels->shape[0] != p->samples)
+        SS_FAIL(p->context, SS_ERROR_INPUT, "%s: array %s has shape %s, expected %lld samples",
+                ss_dataset_path(p->dataset), ss_quote(labels->name, name),
+                ss_shape_text(labels->rank, labels->shape, shape), (long long)p->samples);
+    SS_TRY(collect_labels(p, labels, loss));
+fail:
+    return status;
+}
+
+static ss_status fit_targets(ss_problem *p, const loss_name *loss)
+{
+    ss_status status = SS_OK;
+    p->class_ids = p->loss->attributes.class_ids;
+    if (p->class_ids) return fit_labels(p, loss);
     const ss_array *y = ss_dataset_targets(p->dataset);
     int64_t         length = ss_dataset_target_length(p->dataset), elements = p->rows * p->columns;
-    bool            labels = ss_dataset_has_labels(p->dataset);
-    p->class_ids = p->kind == SS_LOSS_CROSS_ENTROPY && labels;
-    int64_t expected = p->class_ids ? p->rows : elements;
-    if (length != expected)
+    if (y == NULL)
+        SS_FAIL(p->context, SS_ERROR_INPUT,
+                "%s: the data are token ids without labels, which this loss needs",
+                ss_dataset_path(p->dataset));
+    if (length != elements)
         SS_FAIL(p->context, SS_ERROR_INPUT,
                 "%s: array \"%s\" (%s) has %lld elements per sample, expected %lld: the network has %lld "
                 "outputs per "
                 "sample%s",
                 ss_dataset_path(p->dataset), y->name, ss_type_name(y->type), (long long)length,
-                (long long)expected, (long long)elements,
+                (long long)elements, (long long)elements,
                 p->kind == SS_LOSS_CROSS_ENTROPY
                     ? " (integer targets are class ids, floats are distributions)"
                     : "");
-    if (!p->class_ids) {
-        p->targets = *y;
-        return SS_OK;
-    }
-    SS_TRY(ss_dataset_check_labels(p->context, p->dataset, p->columns, SS_IGNORED_LABEL));
-    SS_TRY(SS_NEW_ARRAY(p->context, row_weight_count(p), &p->ids));
-    for (int64_t i = 0; i < row_weight_count(p); i++) p->ids[i] = ss_array_integer(y, i);
+    p->targets = *y;
 fail:
     return status;
+}
+
+/* Rows and columns of the loss: the classes of the head, the last extent, or all outputs together. */
+static ss_status find_extents(ss_problem *p, const loss_name *loss)
+{
+    const ss_graph *g = p->graph;
+    const ss_value *output = &g->values[g->output];
+    bool            head = g->head.weight >= 0, classes = p->kind == SS_LOSS_CROSS_ENTROPY;
+    int64_t         last = output->rank > 0 ? output->shape[output->rank - 1] : 1;
+    p->columns = head ? g->head.classes : classes && output->rank > 0 ? last : output->count;
+    p->rows = head ? output->count / last : output->count / p->columns;
+    if (loss->tokens && output->rank < 2)
+        return ss_fail(p->context, SS_ERROR_USAGE,
+                       "%s needs a prediction for every token, the network gives one per sample", loss->name);
+    return SS_OK;
 }
 
 /* Soft targets must be distributions, or the entropy bound and the stable form lose their meaning. */
@@ -210,8 +278,9 @@ static double frozen_decay(const ss_graph *graph)
 ss_status ss_problem_create(ss_context *context, const ss_graph *graph, const ss_dataset *dataset,
                             const ss_objective_options *options, ss_problem **problem)
 {
-    ss_status   status = SS_OK;
-    ss_problem *p = NULL;
+    ss_status        status = SS_OK;
+    ss_problem      *p = NULL;
+    const loss_name *loss;
     *problem = NULL;
     SS_TRY(SS_NEW(context, &p));
     p->context = context;
@@ -219,19 +288,18 @@ ss_status ss_problem_create(ss_context *context, const ss_graph *graph, const ss
     p->dataset = dataset;
     p->loss = &graph->nodes[graph->n_nodes - 1];
     p->frozen_decay = frozen_decay(graph);
-    SS_TRY(loss_kind(context, options, &p->kind));
+    SS_TRY(find_loss(context, options, &loss));
+    p->kind = loss->kind;
+    p->loss_name = loss->name;
     p->smoothing = options->smoothing;
     p->samples = ss_dataset_samples(dataset);
-    const ss_value *output = &graph->values[graph->output];
-    bool            classes = p->kind == SS_LOSS_CROSS_ENTROPY;
-    p->columns = classes && output->rank > 0 ? output->shape[output->rank - 1] : output->count;
-    p->rows = output->count / p->columns;
-    SS_TRY(fit_inputs(p));
-    SS_TRY(fit_targets(p));
+    SS_TRY(find_extents(p, loss));
+    SS_TRY(ss_problem_fit_inputs(p));
+    SS_TRY(fit_targets(p, loss));
     SS_TRY(check_distributions(p));
     SS_TRY(weigh_rows(p, options));
     p->sampled_loss = *p->loss; /* drawn labels are ids, and are not smoothed */
-    p->sampled_loss.attributes.class_ids = classes;
+    p->sampled_loss.attributes.class_ids = p->kind == SS_LOSS_CROSS_ENTROPY;
     p->sampled_loss.attributes.smoothing = 0;
     *problem = p;
     return SS_OK;
@@ -253,12 +321,12 @@ void ss_problem_destroy(ss_problem *p)
 
 /* a = q o w, the weighted target distribution of a cross-entropy row: its loss at logits 0 is A log C, its
  * least value sum a log(A / a), where A = sum a. */
-static void cross_entropy_row(const ss_problem *p, int64_t row, double *at_zero, double *least)
+static void distribution_row(const ss_problem *p, int64_t row, double *at_zero, double *least)
 {
     double total = 0, entropy = 0, c = (double)p->columns;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t j = 0; j < p->columns; j++) {
-            double q = p->class_ids ? (p->ids[row] == j) : ss_array_value(&p->targets, row * p->columns + j);
+            double q = ss_array_value(&p->targets, row * p->columns + j);
             double a =
                 ((1 - p->smoothing) * q + p->smoothing / c) * (p->class_weight ? p->class_weight[j] : 1);
             if (pass == 0) total += a;
@@ -266,6 +334,43 @@ static void cross_entropy_row(const ss_problem *p, int64_t row, double *at_zero,
         }
     *at_zero = total * log(c);
     *least = entropy;
+}
+
+/* The same for class ids, where all rows share b_j = w_j smoothing / C and only the label's own a differs:
+ * one step per row instead of one per class. */
+typedef struct smoothed {
+    double sum, sum_log; /* of b_j, of b_j log b_j */
+} smoothed;
+
+static double weighted_share(const ss_problem *p, int64_t j)
+{
+    return p->smoothing / (double)p->columns * (p->class_weight ? p->class_weight[j] : 1);
+}
+
+static double times_log(double b)
+{
+    return b > 0 ? b * log(b) : 0;
+}
+
+static smoothed smoothed_sums(const ss_problem *p)
+{
+    smoothed s = { 0 };
+    for (int64_t j = 0; p->smoothing > 0 && j < p->columns; j++) {
+        double b = weighted_share(p, j);
+        s.sum += b;
+        s.sum_log += times_log(b);
+    }
+    return s;
+}
+
+static void label_row(const ss_problem *p, const smoothed *s, int64_t row, double *at_zero, double *least)
+{
+    int64_t y = p->ids[row];
+    double  own = weighted_share(p, y), weight = p->class_weight ? p->class_weight[y] : 1;
+    double  a = (1 - p->smoothing) * weight + own, total = s->sum - own + a;
+    *at_zero = total * log((double)p->columns);
+    *least = total > 0 ? total * log(total) - (s->sum_log - times_log(own)) - times_log(a) : 0;
+    if (p->smoothing == 0) *least = 0;
 }
 
 static void value_row(const ss_problem *p, int64_t row, double *at_zero, double *least)
@@ -316,11 +421,14 @@ ss_status ss_problem_facts(const ss_problem *p, ss_objective_facts *facts)
     double normaliser, zero = 0, least = 0;
     *facts = (ss_objective_facts){ .n = p->graph->layout.n, .samples = p->samples };
     ss_problem_normaliser(p, NULL, &normaliser, &facts->targets);
+    smoothed shares = smoothed_sums(p);
     for (int64_t i = 0; i < row_weight_count(p); i++) {
         double at_zero, low;
         if (p->row_weight[i] == 0) continue;
-        if (p->kind == SS_LOSS_CROSS_ENTROPY)
-            cross_entropy_row(p, i, &at_zero, &low);
+        if (p->class_ids)
+            label_row(p, &shares, i, &at_zero, &low);
+        else if (p->kind == SS_LOSS_CROSS_ENTROPY)
+            distribution_row(p, i, &at_zero, &low);
         else
             value_row(p, i, &at_zero, &low);
         zero += p->row_weight[i] * at_zero;

@@ -1,4 +1,5 @@
 /* The compiler's driver, the plan's figures, and the printed program. */
+#include "hvp/inputs.h"
 #include "hvp/program.h"
 
 #include <stdio.h>
@@ -18,18 +19,19 @@ fail:
     return status;
 }
 
-/* Host memory for gathered rows, row weights and labels of one micro-batch. */
+/* Host memory for gathered and derived rows, row weights and labels of one micro-batch. */
 static void staging_size(ss_program *p)
 {
     const ss_problem *problem = p->problem;
     int64_t           b = p->options.micro_batch, bytes = b * problem->rows * 8;
-    if (p->options.samples.index) {
-        int64_t inputs = problem->graph->values[0].count * (int64_t)ss_type_size(problem->inputs.type);
-        int64_t targets = problem->class_ids ? 8 * problem->rows
-                                             : problem->rows * problem->columns *
-                                                   (int64_t)ss_type_size(problem->targets.type);
-        bytes = ss_max64(bytes, b * ss_max64(inputs, targets));
+    bool              gathers = p->options.samples.index != NULL;
+    for (int32_t i = 0; i < problem->graph->n_inputs; i++) {
+        const ss_problem_input *in = &problem->inputs[i];
+        if (gathers || in->source != SS_SOURCE_INPUT) bytes = ss_max64(bytes, b * ss_problem_input_bytes(in));
     }
+    if (gathers && !problem->class_ids)
+        bytes = ss_max64(bytes,
+                         b * problem->rows * problem->columns * (int64_t)ss_type_size(problem->targets.type));
     p->staging_bytes = bytes;
 }
 
@@ -58,17 +60,23 @@ static double gradient_flops(const ss_program *p)
     double          flops = 0;
     bool            active = false; /* some parameter up to here is active: adjoints must come down to here */
     for (int32_t i = 0; i < g->n_nodes; i++) {
-        const ss_node *node = &g->nodes[i];
+        ss_node        kept = g->nodes[i]; /* of a head: a gradient at its best forms the logits once */
+        const ss_node *node = &kept;
         ss_mask        want = 0, have = SS_BIT(SS_ADJOINT, SS_Y);
-        for (int32_t j = 0; active && j < node->n_inputs; j++)
-            if (node->input[j] != 0) want |= SS_BIT(SS_ADJOINT, SS_X + j);
+        kept.attributes.keep_logits = true;
+        for (int32_t j = 0; active && j < node->n_inputs; j++) {
+            const ss_value *x = &g->values[node->input[j]];
+            if ((x->base >= 0 ? g->values[x->base].source : x->source) < 0)
+                want |= SS_BIT(SS_ADJOINT, SS_X + j);
+        }
         for (int32_t j = 0; j < node->n_parameters; j++)
             if (node->parameter[j] >= 0 && g->parameters[node->parameter[j]].offset >= 0) {
                 want |= SS_BIT(SS_ADJOINT, SS_W + j);
                 active = true;
             }
         if (!node->op->flops) continue;
-        flops += node->op->flops(node, SS_FORWARD, p->samples, 0, SS_BIT(SS_PRIMAL, SS_Y));
+        flops += node->op->flops(node, SS_FORWARD, p->samples, 0,
+                                 SS_BIT(SS_PRIMAL, node->op->kind == SS_OP_LOSS ? SS_SAVED : SS_Y));
         if (want) flops += node->op->flops(node, SS_BACKWARD, p->samples, have, want);
     }
     return flops;
@@ -82,6 +90,7 @@ static void fill_plan(ss_program *p)
                        .n_micro_batches = p->n_micro_batches,
                        .lanes = p->options.lanes,
                        .stream_weights = p->options.stream_weights,
+                       .keep_logits = p->options.keep_logits && p->loss.op == &ss_op_head,
                        .n_prologue = p->prologue.count,
                        .n_body = p->body.count,
                        .bytes_peak = p->arena_bytes,
@@ -157,9 +166,10 @@ static const char *const sweep_names[] = { "forward", "backward", "tangent forwa
 static void print_operand(const ss_program *p, const ss_operand *operand, FILE *file)
 {
     static const char *const derivative[] = { "", "_t", "_a", "_at" };
-    static const char *const roles[] = { "x0",     "x1",         "x2",       "x3",          "w0",
-                                         "w1",     "w2",         "w3",       "y",           "saved",
-                                         "target", "row_weight", "row_loss", "class_weight" };
+    static const char *const roles[] = { "x0",       "x1",           "x2",       "x3",
+                                         "w0",       "w1",           "w2",       "w3",
+                                         "y",        "saved",        "target",   "row_weight",
+                                         "row_loss", "class_weight", "workspace" };
     const ss_buffer         *b = &p->buffers[operand->buffer];
     fprintf(file, " %s%s%s%s", operand->output ? (operand->accumulate ? "+>" : ">") : "",
             roles[operand->which % SS_ROLE_COUNT], derivative[operand->which / SS_ROLE_COUNT],

@@ -35,7 +35,8 @@ typedef struct ss_program_options {
     bool           stream_weights; /* weights made resident before each use and poisoned after it */
     bool layer_major; /* (layer, micro-batch) order of the tangent sweeps instead of (micro-batch, layer) */
     int64_t  segment; /* nodes per checkpoint segment, 0 = about the square root of their number */
-    uint64_t label_seed; /* Monte-Carlo Fisher */
+    uint64_t label_seed;  /* Monte-Carlo Fisher */
+    bool     keep_logits; /* a head's forward sweep keeps its logits for the later ones */
 } ss_program_options;
 
 /* Where a buffer lives. */
@@ -61,6 +62,7 @@ typedef struct ss_operand {
     int32_t   buffer;     /* number of the buffer */
     bool      output;     /* written by the step */
     bool      accumulate; /* added to */
+    bool      wide;       /* elements of 8 bytes whatever the real type: integers, row losses */
     int64_t   element;    /* offset of the first element from the buffer's start (views) */
     ss_tensor tensor;     /* shape and strides; data is set by bind */
 } ss_operand;
@@ -72,20 +74,21 @@ typedef enum ss_step_kind {
     SS_STEP_PLACE,  /* a weight becomes resident (operand 0), from its stored bytes, at theta or at the point
                      */
     SS_STEP_POISON, /* operand 0 becomes NaN: a streamed weight after its use */
-    SS_STEP_LOAD_INPUT,  /* rows of the inputs (operand 0) */
+    SS_STEP_LOAD_INPUT,  /* rows of one of the inputs (operand 0) */
     SS_STEP_LOAD_TARGET, /* ids or values */
     SS_STEP_LOAD_WEIGHT, /* normalised row weights */
     SS_STEP_LOAD_CLASS,  /* class weights */
-    SS_STEP_SAMPLE,      /* Monte-Carlo labels (operand 1) from the prediction (operand 0) */
-    SS_STEP_DECAY,       /* Hv += lambda v, or g += lambda w (operand 0: w or v, operand 1: the result) */
-    SS_STEP_DECAY_LOSS,  /* decay loss += lambda/2 w'w (operand 0) */
-    SS_STEP_KINKS        /* counts elements of operand 0 and 1 on different sides of zero */
+    SS_STEP_SAMPLE, /* Monte-Carlo labels (TARGET) from the prediction (X), or from the head's (X, W, bias) */
+    SS_STEP_DECAY,  /* Hv += lambda v, or g += lambda w (operand 0: w or v, operand 1: the result) */
+    SS_STEP_DECAY_LOSS, /* decay loss += lambda/2 w'w (operand 0) */
+    SS_STEP_KINKS       /* counts elements of operand 0 and 1 on different sides of zero */
 } ss_step_kind;
 
 typedef struct ss_step {
     ss_step_kind   kind;
     ss_sweep       sweep;
     const ss_node *node;          /* of sweeps */
+    int32_t        input;         /* of LOAD_INPUT: number in problem->inputs */
     int32_t        parameter;     /* of PLACE, DECAY, DECAY_LOSS; -1 otherwise */
     int32_t        micro_batch;   /* -1 = none */
     int32_t        layer;         /* -1 = none */
@@ -110,17 +113,18 @@ typedef struct ss_program {
     ss_backend        *backend; /* borrowed */
     const ss_problem  *problem; /* borrowed */
     ss_program_options options; /* samples.index is the program's own copy */
-    int64_t            samples; /* evaluated */
-    int64_t            n_micro_batches;
-    double             normaliser; /* of the data term */
-    ss_step_list       prologue, body;
-    ss_buffer         *buffers; /* [n_buffers] */
-    int64_t            n_buffers, buffer_capacity;
-    ss_operand        *operands; /* [n_operands] of all steps */
-    int64_t            n_operands, operand_capacity;
-    int32_t            row_loss_buffer; /* of loss and gradient programs; -1 = none */
-    int64_t            arena_bytes, persistent_bytes, staging_bytes, weight_bytes;
-    ss_plan            plan;
+    ss_node      loss;    /* the problem's as this program wants it: sampled labels, kept logits, residual */
+    int64_t      samples; /* evaluated */
+    int64_t      n_micro_batches;
+    double       normaliser; /* of the data term */
+    ss_step_list prologue, body;
+    ss_buffer   *buffers; /* [n_buffers] */
+    int64_t      n_buffers, buffer_capacity;
+    ss_operand  *operands; /* [n_operands] of all steps */
+    int64_t      n_operands, operand_capacity;
+    int32_t      row_loss_buffer; /* of loss and gradient programs; -1 = none */
+    int64_t      arena_bytes, persistent_bytes, staging_bytes, weight_bytes;
+    ss_plan      plan;
 
     /* State of execution */
     void       *arena;        /* device; NULL = no memory held */

@@ -26,7 +26,7 @@ static bool prune_sweep(ss_program *p, ss_step *step)
             want |= (ss_mask)1 << operands[i].which;
     if (!want) return false;
     ss_mask reads = step->node->op->needs(step->node, step->sweep, step->have, want);
-    keep_operands(p, step, reads | want);
+    keep_operands(p, step, reads | want | SS_BIT(SS_PRIMAL, SS_WORKSPACE));
     step->flops = step->node->op->flops
                       ? step->node->op->flops(step->node, step->sweep, step->samples, step->have, want)
                       : 0;

@@ -2,7 +2,9 @@
  *
  * Arena operands are bound once when the arena is taken, the slices of v and Hv at each product. The loop
  * allocates nothing. */
+#include "hvp/inputs.h"
 #include "hvp/program.h"
+#include "ops/head.h"
 
 #include <string.h>
 
@@ -10,7 +12,7 @@
 
 static int64_t element_size(const ss_program *p, const ss_operand *operand)
 {
-    return operand->which == SS_OPERAND(SS_PRIMAL, SS_ROW_LOSS) ? 8 : (int64_t)ss_real_size(p->backend->real);
+    return operand->wide ? 8 : (int64_t)ss_real_size(p->backend->real);
 }
 
 static void bind_list(ss_program *p, const ss_step_list *list)
@@ -61,6 +63,28 @@ void ss_program_set_point(ss_program *p, const ss_point *point)
     p->ready = false;
 }
 
+/* ---- Calls ---- */
+
+/* The step's operands in the scratch call. */
+static void fill_call(ss_program *p, const ss_step *step, int64_t lanes)
+{
+    const ss_operand *operands = &p->operands[step->first_operand];
+    ss_call          *call = &p->call;
+    call->node = step->node;
+    call->backend = p->backend;
+    call->queue = NULL;
+    call->lanes = lanes;
+    call->fisher = p->options.product == SS_PRODUCT_FISHER_EMPIRICAL ||
+                   p->options.product == SS_PRODUCT_FISHER_MONTE_CARLO;
+    for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which] = operands[j].tensor;
+}
+
+static void clear_call(ss_program *p, const ss_step *step)
+{
+    const ss_operand *operands = &p->operands[step->first_operand];
+    for (int32_t j = 0; j < step->n_operands; j++) p->call.operand[operands[j].which].data = NULL;
+}
+
 /* ---- Data ---- */
 
 static int64_t sample_at(const ss_program *p, int64_t i)
@@ -80,24 +104,32 @@ static const void *gather(ss_program *p, const ss_step *step, const void *data, 
     return p->staging;
 }
 
-/* Stored rows to the real type, by way of a raw buffer where the host's memory is out of the device's reach.
- */
-static ss_status load_rows(ss_program *p, const ss_step *step, const ss_array *array, double scale,
-                           double shift)
+/* Stored elements at `from` to the real type, by way of a raw buffer where the host's memory is out of the
+ * device's reach. */
+static ss_status convert_rows(ss_program *p, const ss_step *step, const void *from, const ss_array *array,
+                              double scale, double shift)
 {
     ss_status         status = SS_OK;
     ss_backend       *b = p->backend;
     const ss_operand *to = &p->operands[step->first_operand];
-    int64_t           count = to->tensor.shape[0], bytes = count * (int64_t)ss_type_size(array->type);
-    const void       *from = gather(p, step, array->data, bytes / step->samples);
+    int64_t           count = to->tensor.shape[0];
     if (b->class->space != SS_MEMORY_HOST) {
-        SS_TRY(b->class->upload(b, NULL, to[1].tensor.data, from, bytes));
+        SS_TRY(
+            b->class->upload(b, NULL, to[1].tensor.data, from, count * (int64_t)ss_type_size(array->type)));
         SS_TRY(b->class->queue_synchronize(b, NULL)); /* the staging memory is used again */
         from = to[1].tensor.data;
     }
     SS_TRY(b->class->convert(b, NULL, to->tensor.data, b->real, from, array->type, count, scale, shift));
 fail:
     return status;
+}
+
+static ss_status load_rows(ss_program *p, const ss_step *step, const ss_array *array, double scale,
+                           double shift)
+{
+    int64_t count = p->operands[step->first_operand].tensor.shape[0] / step->samples;
+    return convert_rows(p, step, gather(p, step, array->data, count * (int64_t)ss_type_size(array->type)),
+                        array, scale, shift);
 }
 
 static ss_status upload_now(ss_program *p, void *to, const void *from, int64_t bytes)
@@ -107,6 +139,20 @@ static ss_status upload_now(ss_program *p, void *to, const void *from, int64_t b
     SS_TRY(p->backend->class->queue_synchronize(p->backend, NULL));
 fail:
     return status;
+}
+
+/* One input: real rows in place where they can be read as they are stored, everything else by way of the
+ * staging memory. */
+static ss_status load_input(ss_program *p, const ss_step *step)
+{
+    const ss_problem_input *in = &p->problem->inputs[step->input];
+    const ss_operand       *to = &p->operands[step->first_operand];
+    int64_t bytes = ss_problem_input_bytes(in), first = (int64_t)step->micro_batch * p->options.micro_batch;
+    if (in->source == SS_SOURCE_INPUT) return load_rows(p, step, &in->array, in->scale, in->shift);
+    for (int64_t i = 0; i < step->samples; i++)
+        ss_problem_fill_input(in, sample_at(p, first + i), (char *)p->staging + i * bytes);
+    if (!in->real) return upload_now(p, to->tensor.data, p->staging, step->samples * bytes);
+    return convert_rows(p, step, p->staging, &in->array, in->scale, in->shift);
 }
 
 static ss_status load_weights(ss_program *p, const ss_step *step)
@@ -147,34 +193,56 @@ fail:
 }
 
 /* Labels are numbered by the sample's place in the data set, so that subsets draw the same ones: one call for
- * each run of neighbours. */
-static ss_status sample_targets(ss_program *p, const ss_step *step)
+ * each run of neighbours. x: predictions of rows `first` ... of the micro-batch. */
+static ss_status draw_rows(ss_program *p, const ss_step *step, const ss_operand *target, const ss_matrix *x,
+                           int64_t first)
 {
     ss_status         status = SS_OK;
     ss_backend       *b = p->backend;
     const ss_problem *problem = p->problem;
-    const ss_operand *x = &p->operands[step->first_operand], *target = x + 1;
-    int64_t           first = (int64_t)step->micro_batch * p->options.micro_batch, rows = problem->rows;
-    bool              ids = problem->sampled_loss.attributes.class_ids;
-    ss_matrix         all;
-    SS_TRY(ss_tensor_matrix(p->context, &x->tensor, problem->columns, &all));
-    int64_t size = (int64_t)ss_real_size(b->real);
-    for (int64_t i = 0, end; i < step->samples; i = end) {
-        for (end = i + 1;
-             end < step->samples && sample_at(p, first + end) == sample_at(p, first + end - 1) + 1;)
-            end++;
-        ss_matrix part = all, values = { 0 };
-        part.data = (char *)all.data + i * rows * all.ld * size;
-        part.rows = (end - i) * rows;
+    int64_t           from = (int64_t)step->micro_batch * p->options.micro_batch, rows = problem->rows;
+    int64_t           size = (int64_t)ss_real_size(b->real), columns = problem->columns;
+    bool              ids = p->loss.attributes.class_ids;
+    for (int64_t i = 0, end; i < x->rows; i = end) {
+        int64_t   row = first + i, number = sample_at(p, from + row / rows) * rows + row % rows;
+        ss_matrix part = *x, values = { 0 };
+        for (end = i + 1; end < x->rows; end++) {
+            int64_t next = first + end;
+            if (sample_at(p, from + next / rows) * rows + next % rows != number + end - i) break;
+        }
+        part.data = (char *)x->data + i * x->ld * size;
+        part.rows = end - i;
         if (!ids) {
             values = part;
-            values.ld = problem->columns;
-            values.data = (char *)target->tensor.data + i * rows * problem->columns * size;
+            values.ld = columns;
+            values.data = (char *)target->tensor.data + row * columns * size;
         }
-        SS_TRY(b->class->sample_targets(
-            b, NULL, problem->kind, &part, p->options.label_seed, sample_at(p, first + i) * rows,
-            ids ? (int64_t *)target->tensor.data + i * rows : NULL, ids ? NULL : &values));
+        SS_TRY(b->class->sample_targets(b, NULL, problem->kind, &part, p->options.label_seed, number,
+                                        ids ? (int64_t *)target->tensor.data + row : NULL,
+                                        ids ? NULL : &values));
     }
+fail:
+    return status;
+}
+
+static ss_status sample_targets(ss_program *p, const ss_step *step)
+{
+    ss_status         status = SS_OK;
+    const ss_operand *operands = &p->operands[step->first_operand];
+    const ss_operand *target = &operands[step->n_operands - 1];
+    int64_t           rows = step->samples * p->problem->rows;
+    ss_matrix         x;
+    if (step->node->op != &ss_op_head) {
+        SS_TRY(ss_tensor_matrix(p->context, &operands->tensor, p->problem->columns, &x));
+        return draw_rows(p, step, target, &x, 0);
+    }
+    int64_t chunk = ss_head_chunk(step->node, rows);
+    fill_call(p, step, 1);
+    for (int64_t first = 0; first < rows && status == SS_OK; first += chunk) {
+        status = ss_head_logits(&p->call, first, ss_min64(chunk, rows - first), &x);
+        if (status == SS_OK) status = draw_rows(p, step, target, &x, first);
+    }
+    clear_call(p, step);
 fail:
     return status;
 }
@@ -226,17 +294,9 @@ fail:
 
 static ss_status run_sweep(ss_program *p, const ss_step *step, int64_t lanes)
 {
-    const ss_operand *operands = &p->operands[step->first_operand];
-    ss_call          *call = &p->call;
-    call->node = step->node;
-    call->backend = p->backend;
-    call->queue = NULL;
-    call->lanes = lanes;
-    call->fisher = p->options.product == SS_PRODUCT_FISHER_EMPIRICAL ||
-                   p->options.product == SS_PRODUCT_FISHER_MONTE_CARLO;
-    for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which] = operands[j].tensor;
-    ss_status status = step->node->op->sweep(call, step->sweep);
-    for (int32_t j = 0; j < step->n_operands; j++) call->operand[operands[j].which].data = NULL;
+    fill_call(p, step, lanes);
+    ss_status status = step->node->op->sweep(&p->call, step->sweep);
+    clear_call(p, step);
     return status;
 }
 
@@ -287,8 +347,7 @@ static ss_status run_step(ss_program *p, const ss_step *step, const vectors *x)
     case SS_STEP_PLACE: return place_weight(p, step);
     case SS_STEP_POISON:
         return b->class->poison(b, NULL, operand->tensor.data, p->buffers[operand->buffer].bytes);
-    case SS_STEP_LOAD_INPUT:
-        return load_rows(p, step, &p->problem->inputs, p->problem->scale, p->problem->shift);
+    case SS_STEP_LOAD_INPUT: return load_input(p, step);
     case SS_STEP_LOAD_TARGET: return load_target(p, step);
     case SS_STEP_LOAD_WEIGHT: return load_weights(p, step);
     case SS_STEP_LOAD_CLASS:

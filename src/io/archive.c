@@ -1,6 +1,8 @@
 /* Archives: opening and mapping the file, deciding its format by content, the list of arrays. */
 #define _POSIX_C_SOURCE 200809L
 #include "io/archive_private.h"
+#include "io/foreign.h"
+#include "io/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +86,7 @@ typedef struct format_row {
 static const format_row formats[] = {
     { "safetensors", is_safetensors, ss_safetensors_read, true },
     { "npy", is_npy, ss_npy_read, true },
-    { "npz", is_zip, ss_npz_read, false },
+    { "zip", is_zip, ss_zip_read, false }, /* "npz" or "torch" */
     { "gzip", is_gzip, read_gzip, false },
     { "pickle", is_pickle, read_pickle, true },
     { "safetensors", is_damaged_safetensors, ss_safetensors_read, true },
@@ -103,10 +105,17 @@ static ss_status read_any(ss_archive *archive, const unsigned char *bytes, int64
     char first[3 * 8 + 1] = "";
     for (int i = 0; i < 8 && i < size; i++) snprintf(first + 3 * i, 4, " %02x", bytes[i]);
     return ss_archive_fail(archive,
-                           "unknown format: expected safetensors, .npy, .npz or IDX%s, found %lld "
+                           "unknown format: expected safetensors, .npy, .npz%s, found %lld "
                            "bytes that begin with%s",
-                           inside_gzip ? " inside gzip" : " (or one of .npy, IDX behind gzip)",
+                           inside_gzip ? " or IDX inside gzip"
+                                       : ", a torch checkpoint or IDX (.npy, IDX also behind gzip)",
                            (long long)size, first);
+}
+
+/* A file of any format, not inside anything else. */
+static ss_status read_plain(ss_archive *archive, const unsigned char *bytes, int64_t size)
+{
+    return read_any(archive, bytes, size, false);
 }
 
 static ss_status read_gzip(ss_archive *archive, const unsigned char *bytes, int64_t size)
@@ -120,18 +129,20 @@ fail:
     return status;
 }
 
+/* The number that torch's format before 1.6 begins with, as a pickle. */
+static const unsigned char legacy_torch[] = { 0x80, 2,    0x8A, 10,   0x6C, 0xFC, 0x9C, 0x46,
+                                              0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, '.' };
+
 static ss_status read_pickle(ss_archive *archive, const unsigned char *bytes, int64_t size)
 {
-    (void)bytes;
-    (void)size;
-    return ss_archive_refuse_pickle(archive);
-}
-
-ss_status ss_archive_refuse_pickle(ss_archive *archive)
-{
+    if (size >= (int64_t)sizeof legacy_torch && memcmp(bytes, legacy_torch, sizeof legacy_torch) == 0)
+        return ss_archive_fail(archive,
+                               "a checkpoint in torch's format before 1.6: save it again: python -c \"import "
+                               "torch; torch.save(torch.load('IN', weights_only=True, map_location='cpu'), "
+                               "'OUT')\"");
     return ss_archive_fail(archive,
-                           "a Python pickle (PyTorch checkpoint): reading it would run code from the "
-                           "file; export it first: scripts/export_torch.py MODEL DATA OUT");
+                           "a Python pickle that is no torch checkpoint: reading it would run code from the "
+                           "file; export the model first: scripts/export_torch.py MODEL DATA OUT");
 }
 
 /* ---- What readers call ------------------------------------------------------------------------------------
@@ -275,14 +286,16 @@ fail:
     return status;
 }
 
-ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **archive)
+ss_status ss_archive_open_as(ss_context *context, const char *path, ss_archive_reader read, const void *hint,
+                             ss_archive **archive)
 {
     ss_status   status = SS_OK;
     ss_archive *made = NULL;
     *archive = NULL;
     SS_TRY(create(context, path, &made));
+    made->hint = hint;
     SS_TRY(map_file(made));
-    SS_TRY(read_any(made, made->map, made->size, false));
+    SS_TRY(read(made, made->map, made->size));
     SS_TRY(sort_names(made));
     *archive = made;
     made = NULL;
@@ -291,21 +304,38 @@ fail:
     return status;
 }
 
-ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
-                                 ss_archive **archive)
+ss_status ss_archive_open_memory_as(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                    ss_archive_reader read, const void *hint, ss_archive **archive)
 {
     ss_status   status = SS_OK;
     ss_archive *made = NULL;
     *archive = NULL;
     SS_TRY(create(context, path, &made));
+    made->hint = hint;
     made->size = size;
-    SS_TRY(read_any(made, bytes, size, false));
+    SS_TRY(read(made, bytes, size));
     SS_TRY(sort_names(made));
     *archive = made;
     made = NULL;
 fail:
     ss_archive_close(made);
     return status;
+}
+
+ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **archive)
+{
+    ss_status status = SS_OK;
+    *archive = NULL;
+    SS_TRY(ss_foreign_refuse_file(context, path));
+    SS_TRY(ss_archive_open_as(context, path, read_plain, NULL, archive));
+fail:
+    return status;
+}
+
+ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                 ss_archive **archive)
+{
+    return ss_archive_open_memory_as(context, path, bytes, size, read_plain, NULL, archive);
 }
 
 ss_status ss_archive_open_index(ss_context *context, const char *path, ss_archive **archive)
@@ -341,6 +371,8 @@ void ss_archive_close(ss_archive *archive)
     ss_free(context, archive->pairs);
     ss_free(context, archive->blocks);
     ss_free(context, archive->shards);
+    ss_free(context, archive->note);
+    ss_free(context, archive->scalars);
     ss_free(context, archive->path);
     ss_free(context, archive);
 }
@@ -393,6 +425,19 @@ const char *ss_archive_path(const ss_archive *archive)
 const char *ss_archive_format(const ss_archive *archive)
 {
     return archive->format;
+}
+
+const char *ss_archive_note(const ss_archive *archive)
+{
+    return archive->note != NULL ? archive->note : "";
+}
+
+ss_status ss_archive_scalars(const ss_archive *archive, ss_json **json)
+{
+    *json = NULL;
+    if (archive->scalars == NULL) return SS_OK;
+    return ss_json_parse(archive->context, archive->path, archive->scalars, (int64_t)strlen(archive->scalars),
+                         json);
 }
 
 int64_t ss_archive_bytes(const ss_archive *archive)

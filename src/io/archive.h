@@ -1,10 +1,12 @@
 /* Named, read-only host arrays of one file (or of the shards of one checkpoint).
  *
- * The format is decided by content, never by the file's name: safetensors, .npy, .npz, IDX, and any of .npy,
- * safetensors and IDX behind gzip. Regular files are mapped; arrays that can be used as they lie in the file
- * are not copied. Everything is checked when the file is opened, so that afterwards every array has
- * shape-product * item-size readable bytes. PyTorch pickles are recognised and refused, because reading one
- * runs code: the message names the command that exports them.
+ * The format is decided by content, never by the file's name: safetensors, .npy, .npz, torch checkpoints,
+ * IDX, and any of .npy, safetensors and IDX behind gzip. Regular files are mapped; arrays that can be used as
+ * they lie in the file are not copied. Everything is checked when the file is opened, so that afterwards
+ * every array has shape-product * item-size readable bytes. Of a torch checkpoint (a zip file since
+ * torch 1.6) the weights are the arrays; its pickle is read by a reader that runs nothing (pickle.h), and
+ * tensors that are tied share their data. Other pickles are recognised and refused: the message names the
+ * command that converts them.
  *
  * A mapped file must not be truncated while it is open: the system answers such a read with SIGBUS. */
 #ifndef SS_IO_ARCHIVE_H
@@ -13,6 +15,7 @@
 #include "base/base.h"
 
 typedef struct ss_archive ss_archive;
+struct ss_json;
 
 /* Opens a file. SS_ERROR_INPUT with a message "<path>: <field>: what was expected, what was found"; *archive
  * is NULL then. */
@@ -23,8 +26,8 @@ ss_status ss_archive_open(ss_context *context, const char *path, ss_archive **ar
 ss_status ss_archive_open_memory(ss_context *context, const char *path, const void *bytes, int64_t size,
                                  ss_archive **archive);
 
-/* Opens all shards that "<folder>/model.safetensors.index.json" lists (Hugging Face) as one archive. Every
- * tensor must be in the shard that the index says, and no name may be in two shards. */
+/* Opens all shards that "<folder>/model.safetensors.index.json" (or pytorch_model.bin.index.json) lists as
+ * one archive. Every tensor must be in the shard that the index says, and no name may be in two shards. */
 ss_status ss_archive_open_index(ss_context *context, const char *path, ss_archive **archive);
 
 /* Unmaps and releases; arrays handed out are gone afterwards. NULL is allowed. */
@@ -43,9 +46,16 @@ int64_t ss_archive_metadata_count(const ss_archive *archive);
 void ss_archive_metadata_at(const ss_archive *archive, int64_t index, const char **key, const char **value);
 const char *ss_archive_metadata(const ss_archive *archive, const char *key);
 
+/* What stands beside the weights of a torch checkpoint ("model_args", "config", "epoch" ...) as a JSON
+ * document, so that ss_json_integer and its kin check it like any configuration; *json NULL when there is
+ * nothing. Tensors, training state, long lists and what JSON cannot hold are left out. */
+ss_status ss_archive_scalars(const ss_archive *archive, struct ss_json **json);
+
 const char *ss_archive_path(const ss_archive *archive);   /* as it was opened */
-const char *ss_archive_format(const ss_archive *archive); /* "safetensors", "npy", "npz", "IDX" */
-int64_t     ss_archive_bytes(const ss_archive *archive);  /* size of the file or files */
+const char *ss_archive_format(const ss_archive *archive); /* "safetensors", "npy", "npz", "IDX", "torch" */
+/* What was chosen from a torch checkpoint, "weights under 'model', '_orig_mod.' stripped"; "" otherwise. */
+const char *ss_archive_note(const ss_archive *archive);
+int64_t     ss_archive_bytes(const ss_archive *archive); /* size of the file or files */
 
 /* ---- Helpers on arrays that weights and data share --------------------------------------------------------
  */

@@ -1,4 +1,5 @@
-/* Checkpoints in shards: model.safetensors.index.json of Hugging Face, {"metadata": {...}, "weight_map":
+/* Checkpoints in shards: model.safetensors.index.json (or pytorch_model.bin.index.json) of Hugging Face,
+ * {"metadata": {...}, "weight_map":
  * {"tensor": "model-00001-of-00002.safetensors", ...}}. Shards lie in the index's folder; a shard's name is a
  * plain file name, so that an index cannot reach outside. */
 #include "io/archive_private.h"
@@ -52,13 +53,14 @@ ss_status ss_archive_read_index(ss_archive *archive)
     ss_json_value root, map, entry = { .key = NULL };
     const char   *file = NULL;
     char          name[SS_QUOTE_TEXT];
-    archive->format = "safetensors shards";
+    archive->format = "shards";
     SS_TRY(ss_json_load(archive->context, archive->path, &json));
     root = ss_json_root(json);
     SS_TRY(ss_json_member(&root, "weight_map", SS_JSON_OBJECT, &map));
     while (ss_json_next(&map, &entry)) {
         SS_TRY(ss_json_as_string(&entry, &file));
         SS_TRY(take_shard(archive, &entry, file, &shard));
+        archive->format = strcmp(shard->format, "torch") == 0 ? "torch shards" : "safetensors shards";
         const ss_array *array = ss_archive_find(shard, entry.key);
         if (array == NULL)
             SS_TRY(ss_json_fail(&entry, "shard %s holds no such tensor", ss_quote(file, name)));

@@ -24,6 +24,9 @@ struct ss_archive {
     int64_t          n_pairs;  /* metadata pairs */
     void           **blocks;   /* [n_blocks] converted and inflated data; owned */
     int64_t          n_blocks; /* blocks in use */
+    char            *note;     /* what was chosen from a checkpoint, NULL = nothing to say; owned */
+    char            *scalars;  /* what stands beside the weights, as JSON; NULL = nothing; owned */
+    const void      *hint;     /* for a reader that is told more than the bytes; borrowed while opening */
     ss_archive     **shards;   /* [n_shards] of an index; owned */
     int64_t          n_shards; /* shards opened so far */
 };
@@ -32,7 +35,7 @@ typedef ss_status (*ss_archive_reader)(ss_archive *archive, const unsigned char 
 
 ss_status ss_safetensors_read(ss_archive *archive, const unsigned char *bytes, int64_t size);
 ss_status ss_npy_read(ss_archive *archive, const unsigned char *bytes, int64_t size);
-ss_status ss_npz_read(ss_archive *archive, const unsigned char *bytes, int64_t size);
+ss_status ss_zip_read(ss_archive *archive, const unsigned char *bytes, int64_t size);
 ss_status ss_idx_read(ss_archive *archive, const unsigned char *bytes, int64_t size);
 
 /* Reads one .npy that lies inside something else: `where` ("member 'x.npy': ") stands before the field in
@@ -44,8 +47,11 @@ ss_status ss_npy_read_member(ss_archive *archive, const char *where, const char 
 ss_status ss_archive_read_index(ss_archive *archive);
 ss_status ss_archive_check_index(ss_archive *archive);
 
-/* Refuses a pickle, naming the command that exports it. */
-ss_status ss_archive_refuse_pickle(ss_archive *archive);
+/* Opens a file, or bytes in memory, with a given reader: its format is not asked for. */
+ss_status ss_archive_open_as(ss_context *context, const char *path, ss_archive_reader read, const void *hint,
+                             ss_archive **archive);
+ss_status ss_archive_open_memory_as(ss_context *context, const char *path, const void *bytes, int64_t size,
+                                    ss_archive_reader read, const void *hint, ss_archive **archive);
 
 /* SS_ERROR_INPUT with "<path>: " and the text. */
 ss_status ss_archive_fail(ss_archive *archive, const char *format, ...)

@@ -27,7 +27,10 @@ static const char pair_names[] =
     ;
 
 /* Arrays that change the meaning of the inputs: never dropped because their length is wrong. */
-static const char *const companions[] = { "attention_mask", "token_type_ids", "position_ids" };
+static const char *const companions[] = { SS_COMPANIONS };
+
+/* Names of an array that may be token ids; "" is the single array of .npy and of raw files. */
+static const char *const token_names[] = { "", "input_ids", "tokens" };
 
 #define SS_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -54,6 +57,15 @@ fail:
     return status;
 }
 
+/* The empty array that stands where targets would. */
+static ss_status add_no_targets(ss_dataset *dataset)
+{
+    ss_array none = { .name = "", .type = SS_I64, .rank = 2, .data = "" };
+    none.shape[0] = dataset->arrays[0].rank > 0 ? dataset->arrays[0].shape[0] : 0;
+    dataset->no_targets = true;
+    return add_array(dataset, &none, "");
+}
+
 #define SS_NAMES_LISTED 8
 
 /* The names in an archive, for a message. */
@@ -70,7 +82,62 @@ static void list_names(const ss_archive *archive, char *text, size_t bytes)
         snprintf(text + used, bytes - used, " and %lld more", (long long)(count - SS_NAMES_LISTED));
 }
 
-/* Chooses inputs and targets of one archive by the stated or the known names. */
+/* The one array of a file that holds nothing else, if it may be token ids; NULL otherwise. */
+static const ss_array *find_tokens(const ss_archive *file, const ss_dataset_options *options)
+{
+    const ss_array *array = ss_archive_count(file) == 1 ? ss_archive_at(file, 0) : NULL;
+    if (array == NULL || options->inputs != NULL) return NULL;
+    if (options->sequence_length == 0 && array->type == SS_U8) return NULL; /* more likely an image */
+    if (options->sequence_length == 0 && (ss_type_is_float(array->type) || array->type == SS_BOOL))
+        return NULL;
+    for (size_t i = 0; i < SS_COUNT(token_names); i++)
+        if (strcmp(array->name, token_names[i]) == 0) return array;
+    return NULL;
+}
+
+/* Token ids without targets: a stream is cut, rows are taken as they are. */
+static ss_status take_tokens(ss_dataset *dataset, const ss_dataset_options *options, const ss_array *array)
+{
+    ss_status status = SS_OK;
+    ss_array  sequences = *array;
+    char      shape[SS_SHAPE_TEXT];
+    if (ss_type_is_float(array->type) || array->type == SS_BOOL || array->rank < 1 || array->rank > 2)
+        SS_FAIL(dataset->context, SS_ERROR_INPUT,
+                "%s: expected token ids, integers [n] or [N, T], found %s of shape %s", dataset->path,
+                ss_type_name(array->type), ss_shape_text(array->rank, array->shape, shape));
+    if (array->rank == 1) {
+        SS_TRY(ss_tokens_cut(dataset->files[0], array, options, &sequences));
+        dataset->stream = array->shape[0];
+        dataset->stride = options->stride > 0 ? options->stride : options->sequence_length;
+    }
+    sequences.name = "input_ids";
+    SS_TRY(add_array(dataset, &sequences, ""));
+    SS_TRY(add_no_targets(dataset));
+fail:
+    return status;
+}
+
+/* --sequence-length and --stride must mean something: rows that are there already have their length. */
+static ss_status check_sequences(const ss_dataset *dataset, const ss_dataset_options *options)
+{
+    const ss_array *x = &dataset->arrays[0];
+    char            name[SS_QUOTE_TEXT], shape[SS_SHAPE_TEXT];
+    if (dataset->stream > 0 || (options->sequence_length == 0 && options->stride == 0)) return SS_OK;
+    if (!ss_dataset_is_tokens(dataset))
+        return ss_fail(dataset->context, SS_ERROR_INPUT,
+                       "%s: array %s: --sequence-length and --stride cut token ids, which these are not",
+                       dataset->path, ss_quote(x->name, name));
+    if (options->stride != 0 || x->rank != 2 || x->shape[1] != options->sequence_length)
+        return ss_fail(
+            dataset->context, SS_ERROR_INPUT,
+            "%s: array %s of shape %s is cut into sequences already: --sequence-length must be their "
+            "length, and --stride does not apply",
+            dataset->path, ss_quote(x->name, name), ss_shape_text(x->rank, x->shape, shape));
+    return SS_OK;
+}
+
+/* Chooses inputs and targets of one archive by the stated or the known names; targets stay NULL when there
+ * are token ids alone. */
 static ss_status find_pair(ss_dataset *dataset, const ss_dataset_options *options, const ss_array *pair[2])
 {
     const ss_archive *file = dataset->files[0];
@@ -97,9 +164,11 @@ static ss_status find_pair(ss_dataset *dataset, const ss_dataset_options *option
         pair[1] = targets;
     }
     if (matches == 1) return SS_OK;
+    if ((pair[0] = ss_archive_find(file, "input_ids")) != NULL) return SS_OK;
     if (ss_archive_count(file) == 1 && ss_archive_at(file, 0)->name[0] == '\0')
         return ss_fail(dataset->context, SS_ERROR_INPUT,
-                       "%s: holds one array: give inputs and targets as two files with a comma between them",
+                       "%s: holds one array: give inputs and targets as two files with a comma between them "
+                       "(token ids are integers)",
                        dataset->path);
     return ss_fail(dataset->context, SS_ERROR_INPUT, "%s: expected arrays named %sfound %s", dataset->path,
                    pair_names, names);
@@ -135,8 +204,12 @@ fail:
 static ss_status find_arrays(ss_dataset *dataset, const ss_dataset_options *options)
 {
     ss_status       status = SS_OK;
-    const ss_array *pair[2] = { NULL, NULL };
+    const ss_array *pair[2] = { NULL, NULL }, *tokens = NULL;
     if (dataset->files[1] == NULL) {
+        if ((tokens = find_tokens(dataset->files[0], options)) != NULL) {
+            SS_TRY(take_tokens(dataset, options, tokens));
+            return check_sequences(dataset, options);
+        }
         SS_TRY(find_pair(dataset, options, pair));
     } else {
         for (int i = 0; i < SS_DATASET_FILES; i++) {
@@ -148,8 +221,9 @@ static ss_status find_arrays(ss_dataset *dataset, const ss_dataset_options *opti
         }
     }
     SS_TRY(add_array(dataset, pair[0], "x"));
-    SS_TRY(add_array(dataset, pair[1], "y"));
+    SS_TRY(pair[1] != NULL ? add_array(dataset, pair[1], "y") : add_no_targets(dataset));
     if (dataset->files[1] == NULL) SS_TRY(add_others(dataset, pair));
+    SS_TRY(check_sequences(dataset, options));
 fail:
     return status;
 }
@@ -250,8 +324,9 @@ ss_status ss_dataset_from_arrays(ss_context *context, const ss_array *x, const s
     ss_dataset_options_init(&standard);
     if (options == NULL) options = &standard;
     SS_TRY(create(context, "data", options, &made));
-    SS_TRY(add_array(made, x, "x"));
-    SS_TRY(add_array(made, y, "y"));
+    SS_TRY(add_array(made, x, y != NULL ? "x" : "input_ids"));
+    SS_TRY(y != NULL ? add_array(made, y, "y") : add_no_targets(made));
+    SS_TRY(check_sequences(made, options));
     SS_TRY(finish(made, options));
     *dataset = made;
     made = NULL;
@@ -281,14 +356,17 @@ ss_status ss_dataset_open(ss_context *context, const char *path, const ss_datase
     ss_status          status = SS_OK;
     ss_archive        *inputs = NULL, *targets = NULL;
     char              *copy = NULL;
+    bool               raw = false;
     ss_dataset_options standard;
     *dataset = NULL;
     ss_dataset_options_init(&standard);
     if (options == NULL) options = &standard;
+    SS_TRY(ss_dataset_check_options(context, options));
     SS_TRY(ss_copy_string(context, path, &copy));
     char *comma = find_comma(copy);
     if (comma != NULL) *comma = '\0';
-    SS_TRY(ss_archive_open(context, copy, &inputs));
+    if (comma == NULL) SS_TRY(ss_tokens_is_raw(context, copy, options, &raw));
+    SS_TRY(raw ? ss_tokens_open(context, copy, options, &inputs) : ss_archive_open(context, copy, &inputs));
     if (comma != NULL) SS_TRY(ss_archive_open(context, comma + 1, &targets));
     status = ss_dataset_from_archives(context, path, inputs, targets, options, dataset);
     inputs = targets = NULL;
@@ -331,7 +409,17 @@ const ss_array *ss_dataset_inputs(const ss_dataset *dataset)
 
 const ss_array *ss_dataset_targets(const ss_dataset *dataset)
 {
-    return &dataset->arrays[1];
+    return dataset->no_targets ? NULL : &dataset->arrays[1];
+}
+
+bool ss_dataset_is_tokens(const ss_dataset *dataset)
+{
+    return dataset->no_targets || strcmp(dataset->arrays[0].name, "input_ids") == 0;
+}
+
+int64_t ss_dataset_largest_id(const ss_dataset *dataset)
+{
+    return dataset->largest_id;
 }
 
 int64_t ss_dataset_input_length(const ss_dataset *dataset)

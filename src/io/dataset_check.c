@@ -1,12 +1,9 @@
-/* Data sets: what is checked when one is opened, what is said about it, and its labels. */
+/* Data sets: what is checked when one is opened, and its labels. */
 #include "io/dataset_private.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define SS_PIECE       1024  /* elements converted at a time */
-#define SS_MOST_LABELS 65536 /* class ids that are counted one by one */
 
 /* ---- Checks -----------------------------------------------------------------------------------------------
  */
@@ -22,6 +19,13 @@ ss_status ss_dataset_check_options(ss_context *context, const ss_dataset_options
                        (long long)options->samples);
     if ((options->inputs == NULL) != (options->targets == NULL))
         return ss_fail(context, SS_ERROR_USAGE, "name both arrays, inputs and targets, or none");
+    if (options->sequence_length < 0 || options->stride < 0)
+        return ss_fail(context, SS_ERROR_USAGE,
+                       "sequence length and stride must be positive, found %lld and %lld",
+                       (long long)options->sequence_length, (long long)options->stride);
+    if (options->token_type_given && options->token_type != SS_U16 && options->token_type != SS_U32 &&
+        options->token_type != SS_I32 && options->token_type != SS_I64)
+        return ss_fail(context, SS_ERROR_USAGE, "token ids are U16, U32, I32 or I64");
     return SS_OK;
 }
 
@@ -54,15 +58,95 @@ static ss_status check_inputs(ss_dataset *dataset, const ss_dataset_options *opt
 {
     const ss_array *x = &dataset->arrays[0];
     char            name[SS_QUOTE_TEXT];
+    if (ss_dataset_is_tokens(dataset)) {
+        if (ss_type_is_float(x->type) || x->type == SS_BOOL)
+            return ss_fail(dataset->context, SS_ERROR_INPUT,
+                           "%s: array %s: expected integers, which token ids are, found type %s",
+                           dataset->path, ss_quote(x->name, name), ss_type_name(x->type));
+        if (options->scale_given)
+            return ss_fail(dataset->context, SS_ERROR_INPUT, "%s: array %s: token ids are never scaled",
+                           dataset->path, ss_quote(x->name, name));
+        return SS_OK;
+    }
     if (x->type == SS_U8 && !options->scale_given)
         return ss_fail(dataset->context, SS_ERROR_INPUT,
                        "%s: array %s has type U8: state what the network sees, for example --scale 1/255, or "
                        "--scale 1 for the bytes as they are",
                        dataset->path, ss_quote(x->name, name));
-    if (options->scale_given && strcmp(x->name, "input_ids") == 0)
-        return ss_fail(dataset->context, SS_ERROR_INPUT, "%s: array 'input_ids': token ids are never scaled",
-                       dataset->path);
     return SS_OK;
+}
+
+/* ---- Token ids --------------------------------------------------------------------------------------------
+ */
+
+ss_status ss_dataset_check_ids(ss_context *context, const ss_dataset *dataset, const ss_array *array,
+                               int64_t limit)
+{
+    char    name[SS_QUOTE_TEXT], place[SS_SHAPE_TEXT];
+    int64_t count = 1;
+    for (int32_t d = 0; d < array->rank; d++) count *= array->shape[d];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t id = ss_array_integer(array, i);
+        if (id >= 0 && id < limit) continue;
+        if (limit == INT64_MAX)
+            return ss_fail(context, SS_ERROR_INPUT, "%s: array %s: id %lld at %s is negative%s",
+                           dataset->path, ss_quote(array->name, name), (long long)id,
+                           ss_index_text(array, i, place), array->type == SS_U64 ? " or beyond 63 bits" : "");
+        return ss_fail(context, SS_ERROR_INPUT,
+                       "%s: array %s: id %lld at %s: expected one between 0 and %lld", dataset->path,
+                       ss_quote(array->name, name), (long long)id, ss_index_text(array, i, place),
+                       (long long)limit - 1);
+    }
+    return SS_OK;
+}
+
+/* What goes with input_ids has its shape; masks are 0 and 1 and leave something in every row. */
+static ss_status check_companion(ss_dataset *dataset, const ss_array *array, bool mask)
+{
+    ss_status       status = SS_OK;
+    ss_context     *context = dataset->context;
+    const ss_array *x = &dataset->arrays[0];
+    char            name[SS_QUOTE_TEXT], found[SS_SHAPE_TEXT], expected[SS_SHAPE_TEXT];
+    bool            same = array->rank == x->rank;
+    for (int32_t d = 0; same && d < x->rank; d++) same = array->shape[d] == x->shape[d];
+    ss_quote(array->name, name);
+    if (!same || ss_type_is_float(array->type))
+        SS_FAIL(context, SS_ERROR_INPUT,
+                "%s: array %s: expected integers of shape %s, as 'input_ids', found %s %s", dataset->path,
+                name, ss_shape_text(x->rank, x->shape, expected), ss_type_name(array->type),
+                ss_shape_text(array->rank, array->shape, found));
+    SS_TRY(ss_dataset_check_ids(context, dataset, array, mask ? 2 : INT64_MAX));
+    for (int64_t i = 0; mask && i < x->shape[0]; i++) {
+        int64_t attended = 0;
+        for (int64_t t = 0; t < dataset->length[0]; t++)
+            attended += ss_array_integer(array, i * dataset->length[0] + t);
+        if (attended == 0)
+            SS_FAIL(context, SS_ERROR_INPUT, "%s: array %s: sample %lld attends to nothing", dataset->path,
+                    name, (long long)i);
+        if (attended < dataset->length[0] && dataset->no_targets)
+            SS_FAIL(
+                context, SS_ERROR_INPUT,
+                "%s: array %s masks tokens, and there are no labels: give labels, with %d where a token does "
+                "not count",
+                dataset->path, name, SS_IGNORED_LABEL);
+    }
+fail:
+    return status;
+}
+
+static ss_status check_tokens(ss_dataset *dataset)
+{
+    static const char *const companions[] = { SS_COMPANIONS };
+    ss_status                status = SS_OK;
+    if (!ss_dataset_is_tokens(dataset)) return SS_OK;
+    SS_TRY(ss_dataset_check_ids(dataset->context, dataset, &dataset->arrays[0], INT64_MAX));
+    for (int64_t i = 2; i < dataset->n_arrays; i++) {
+        for (size_t j = 0; j < sizeof companions / sizeof companions[0]; j++)
+            if (strcmp(dataset->arrays[i].name, companions[j]) == 0)
+                SS_TRY(check_companion(dataset, &dataset->arrays[i], j == 0));
+    }
+fail:
+    return status;
 }
 
 ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *options)
@@ -71,7 +155,7 @@ ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *option
     const ss_array *x = &dataset->arrays[0], *y = &dataset->arrays[1];
     char            inputs[SS_QUOTE_TEXT], targets[SS_QUOTE_TEXT];
     SS_TRY(check_shape(dataset, 0));
-    SS_TRY(check_shape(dataset, 1));
+    if (!dataset->no_targets) SS_TRY(check_shape(dataset, 1));
     if (x->shape[0] != y->shape[0])
         SS_FAIL(dataset->context, SS_ERROR_INPUT, "%s: array %s has %lld samples, array %s has %lld",
                 dataset->path, ss_quote(x->name, inputs), (long long)x->shape[0], ss_quote(y->name, targets),
@@ -84,6 +168,7 @@ ss_status ss_dataset_check(ss_dataset *dataset, const ss_dataset_options *option
     SS_TRY(check_inputs(dataset, options));
     for (int64_t i = 0; i < dataset->n_arrays; i++)
         SS_TRY(ss_array_require_finite(dataset->context, dataset->path, &dataset->arrays[i]));
+    SS_TRY(check_tokens(dataset));
 fail:
     return status;
 }
@@ -91,6 +176,7 @@ fail:
 /* ---- Labels -----------------------------------------------------------------------------------------------
  */
 
+/* The empty array that stands where targets would is one of integers. */
 bool ss_dataset_has_labels(const ss_dataset *dataset)
 {
     return !ss_type_is_float(dataset->arrays[1].type);
@@ -99,6 +185,7 @@ bool ss_dataset_has_labels(const ss_dataset *dataset)
 int64_t ss_dataset_counted(const ss_dataset *dataset, int64_t sample)
 {
     int64_t length = dataset->length[1], counted = 0;
+    if (dataset->no_targets) return dataset->length[0] - 1;
     if (!ss_dataset_has_labels(dataset)) return length;
     for (int64_t i = 0; i < length; i++)
         counted += ss_array_integer(&dataset->arrays[1], sample * length + i) != SS_IGNORED_LABEL;
@@ -111,6 +198,7 @@ ss_status ss_dataset_check_labels(ss_context *context, const ss_dataset *dataset
     const ss_array *y = &dataset->arrays[1];
     char            name[SS_QUOTE_TEXT], place[SS_SHAPE_TEXT];
     int64_t         counted = 0, count = dataset->samples * dataset->length[1];
+    if (dataset->no_targets) return ss_dataset_check_ids(context, dataset, &dataset->arrays[0], classes);
     ss_quote(y->name, name);
     if (!ss_dataset_has_labels(dataset))
         return ss_fail(context, SS_ERROR_INPUT, "%s: array %s: expected integer class ids, found type %s",
@@ -130,99 +218,4 @@ ss_status ss_dataset_check_labels(ss_context *context, const ss_dataset *dataset
         return ss_fail(context, SS_ERROR_INPUT, "%s: array %s: no label counts, all are %lld", dataset->path,
                        name, (long long)ignored);
     return SS_OK;
-}
-
-/* ---- Description ------------------------------------------------------------------------------------------
- */
-
-static void find_range(const ss_array *array, int64_t count, double *least, double *most)
-{
-    double piece[SS_PIECE];
-    *least = INFINITY;
-    *most = -INFINITY;
-    for (int64_t first = 0; first < count; first += SS_PIECE) {
-        int64_t length = ss_min64(SS_PIECE, count - first);
-        ss_array_convert(array, first, length, SS_FLOAT64, piece);
-        for (int64_t i = 0; i < length; i++) {
-            if (piece[i] < *least) *least = piece[i];
-            if (piece[i] > *most) *most = piece[i];
-        }
-    }
-}
-
-/* "x F32 [1797, 64]" */
-static void describe_array(const ss_array *array, char *text, size_t bytes)
-{
-    char name[SS_QUOTE_TEXT], shape[SS_SHAPE_TEXT];
-    ss_quote(array->name, name);
-    name[strlen(name) - 1] = '\0';
-    snprintf(text, bytes, "%s %s %s", name + 1, ss_type_name(array->type),
-             ss_shape_text(array->rank, array->shape, shape));
-}
-
-/* "10 classes 0..9, 12 of 640 not counted (-100)"; a range where labels are no small class ids. */
-static ss_status describe_labels(const ss_dataset *dataset, char *text, size_t bytes)
-{
-    ss_status       status = SS_OK;
-    const ss_array *y = &dataset->arrays[1];
-    unsigned char  *seen = NULL;
-    int64_t         count = dataset->samples * dataset->length[1], ignored = 0, classes = 0;
-    int64_t         least = INT64_MAX, most = INT64_MIN;
-    SS_TRY(SS_NEW_ARRAY(dataset->context, SS_MOST_LABELS, &seen));
-    for (int64_t i = 0; i < count; i++) {
-        int64_t label = ss_array_integer(y, i);
-        if (label == SS_IGNORED_LABEL) {
-            ignored++;
-            continue;
-        }
-        least = ss_min64(least, label);
-        most = ss_max64(most, label);
-        if (label < 0 || label >= SS_MOST_LABELS) continue;
-        classes += seen[label] == 0;
-        seen[label] = 1;
-    }
-    int used = 0;
-    if (ignored == count)
-        used = snprintf(text, bytes, "no label counts");
-    else if (least < 0 || most >= SS_MOST_LABELS)
-        used = snprintf(text, bytes, "range [%lld, %lld]", (long long)least, (long long)most);
-    else if (least == most)
-        used = snprintf(text, bytes, "1 class, %lld", (long long)least);
-    else
-        used = snprintf(text, bytes, "%lld classes %s%lld..%lld", (long long)classes,
-                        classes < most - least + 1 ? "within " : "", (long long)least, (long long)most);
-    if (ignored > 0 && used > 0)
-        snprintf(text + used, bytes - (size_t)used, ", %lld of %lld not counted (%d)", (long long)ignored,
-                 (long long)count, SS_IGNORED_LABEL);
-fail:
-    ss_free(dataset->context, seen);
-    return status;
-}
-
-ss_status ss_dataset_describe(ss_dataset *dataset, const ss_dataset_options *options)
-{
-    ss_status status = SS_OK;
-    char      x[512], y[512], labels[160], scaled[160] = "", chosen[96] = "";
-    double    least = 0.0, most = 0.0;
-    describe_array(&dataset->arrays[0], x, sizeof x);
-    describe_array(&dataset->arrays[1], y, sizeof y);
-    if (ss_dataset_has_labels(dataset)) {
-        SS_TRY(describe_labels(dataset, labels, sizeof labels));
-    } else {
-        find_range(&dataset->arrays[1], dataset->samples * dataset->length[1], &least, &most);
-        snprintf(labels, sizeof labels, "range [%g, %g]", least, most);
-    }
-    find_range(&dataset->arrays[0], dataset->samples * dataset->length[0], &least, &most);
-    if (dataset->scale != 1.0 || dataset->shift != 0.0) {
-        double a = dataset->scale * least + dataset->shift, b = dataset->scale * most + dataset->shift;
-        snprintf(scaled, sizeof scaled, " times %g plus %g: [%g, %g]", dataset->scale, dataset->shift,
-                 fmin(a, b), fmax(a, b));
-    }
-    if (dataset->chosen != NULL)
-        snprintf(chosen, sizeof chosen, "; %lld of %lld samples, seed %llu", (long long)dataset->samples,
-                 (long long)dataset->in_file, (unsigned long long)options->sample_seed);
-    SS_TRY(ss_format(dataset->context, &dataset->description, "%s range [%g, %g]%s; %s, %s%s", x, least, most,
-                     scaled, y, labels, chosen));
-fail:
-    return status;
 }

@@ -49,8 +49,11 @@ static ss_status read_dtype(ss_archive *archive, const char *name, const json_t 
         *type = dtypes[i].type;
         return SS_OK;
     }
-    return ss_archive_fail(archive, "tensor %s: dtype: unknown or unsupported type %s", name,
-                           ss_quote(text, quoted));
+    return ss_archive_fail(
+        archive,
+        "tensor %s: dtype: unknown or unsupported type %s (quantised or complex? convert the "
+        "weights to F32, BF16 or F16: torch.Tensor.to, or transformers' dequantize)",
+        name, ss_quote(text, quoted));
 }
 
 static ss_status read_shape(ss_archive *archive, const char *name, const json_t *value, ss_array *array)

@@ -39,6 +39,7 @@ static ss_status prefix_fits(const ss_graph *graph, const ss_archive *archive, c
     const ss_array *array;
     *missing = -1;
     for (int32_t i = 0; i < graph->n_parameters && *missing < 0; i++) {
+        if (graph->parameters[i].computed) continue;
         SS_TRY(find_prefixed(graph->context, archive, prefix, length, graph->parameters[i].name, &array));
         if (array == NULL) *missing = i;
     }
@@ -46,8 +47,8 @@ fail:
     return status;
 }
 
-/* The prefix under which all declared names are found: none, or what precedes the first parameter's name in
- * some tensor's name. *missing < 0 on success; then *prefix borrows from the archive. */
+/* The prefix under which all declared names are found: none, or what precedes the first missing name in some
+ * tensor's name. *missing < 0 on success; then *prefix borrows from the archive. */
 static ss_status choose_prefix(const ss_graph *graph, const ss_archive *archive, const char **prefix,
                                size_t *length, int32_t *missing)
 {
@@ -57,7 +58,7 @@ static ss_status choose_prefix(const ss_graph *graph, const ss_archive *archive,
     *length = 0;
     SS_TRY(prefix_fits(graph, archive, "", 0, missing));
     if (*missing < 0) return SS_OK;
-    const char *first = graph->parameters[0].name;
+    const char *first = graph->parameters[*missing].name;
     size_t      tail = strlen(first);
     for (int64_t i = 0; i < ss_archive_count(archive); i++) {
         const char *name = ss_archive_at(archive, i)->name;
@@ -88,7 +89,8 @@ static ss_status refuse_extra(const ss_graph *graph, const ss_archive *archive, 
         while (prefixed && !known && low <= high) {
             int32_t middle = low + (high - low) / 2;
             int     order = strcmp(name + length, graph->parameters[middle].name);
-            known = order == 0;
+            known = order == 0 && !graph->parameters[middle].computed;
+            if (order == 0) break;
             if (order < 0)
                 high = middle - 1;
             else
@@ -101,17 +103,19 @@ static ss_status refuse_extra(const ss_graph *graph, const ss_archive *archive, 
     return SS_OK;
 }
 
-/* Checks type, shape and values of a stored tensor and makes the parameter point at it. */
-static ss_status bind_one(ss_context *context, ss_parameter *p, const ss_array *array, const char *path)
+ss_status ss_graph_bind_array(ss_context *context, ss_parameter *p, const ss_array *array, const char *path)
 {
-    ss_status status = SS_OK;
-    char      found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT], name[SS_QUOTE_TEXT];
-    bool      same = array->rank == p->array.rank;
-    for (int32_t d = 0; same && d < array->rank; d++) same = array->shape[d] == p->array.shape[d];
+    ss_status      status = SS_OK;
+    char           found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT], name[SS_QUOTE_TEXT];
+    bool           as_declared = p->stored_rank == 0;
+    int32_t        rank = as_declared ? p->array.rank : p->stored_rank;
+    const int64_t *shape = as_declared ? p->array.shape : p->stored_shape;
+    bool           same = array->rank == rank;
+    for (int32_t d = 0; same && d < rank; d++) same = array->shape[d] == shape[d];
     if (!same)
         SS_FAIL(context, SS_ERROR_INPUT, "%s: tensor %s has shape %s, the network expects %s", path,
                 ss_quote(array->name, name), ss_shape_text(array->rank, array->shape, found),
-                ss_shape_text(p->array.rank, p->array.shape, wanted));
+                ss_shape_text(rank, shape, wanted));
     if (!ss_type_is_float(array->type))
         SS_FAIL(context, SS_ERROR_INPUT, "%s: tensor %s has type %s, weights must be F64, F32, F16 or BF16",
                 path, ss_quote(array->name, name), ss_type_name(array->type));
@@ -167,8 +171,9 @@ ss_status ss_graph_bind(ss_graph *graph, ss_archive *archive, const char *path)
                 graph->parameters[missing].name, (long long)ss_archive_count(archive));
     SS_TRY(refuse_extra(graph, archive, path, prefix, length));
     for (int32_t i = 0; i < graph->n_parameters; i++) {
+        if (graph->parameters[i].computed) continue;
         SS_TRY(find_prefixed(context, archive, prefix, length, graph->parameters[i].name, &array));
-        SS_TRY(bind_one(context, &graph->parameters[i], array, path));
+        SS_TRY(ss_graph_bind_array(context, &graph->parameters[i], array, path));
     }
     SS_TRY(describe(graph, "", prefix, length));
     SS_TRY(ss_reallocate(context, graph->n_files + 1, sizeof(ss_archive *), (void **)&graph->files));
@@ -177,22 +182,35 @@ fail:
     return status;
 }
 
-/* Half-width of the uniform distribution of a parameter under torch's defaults: 1/sqrt(fan_in) for weight and
- * bias of a linear layer; 0 elsewhere, where `constant` is the value. */
-static double half_width(const ss_graph *graph, int32_t parameter, double *constant)
+/* How torch draws a parameter by default: U(-width, width) about `constant`, or N(0, 1). */
+typedef struct drawing {
+    double constant, width;
+    bool   normal;
+} drawing;
+
+/* Linear maps and the head: width 1/sqrt(fan_in) for weight and bias; embeddings and class tokens: normal,
+ * unless the table is the head's weight too; gains 1 with their offset; everything else 0. */
+static drawing drawing_of(const ss_graph *graph, int32_t parameter)
 {
-    *constant = 0.0;
+    drawing d = { 0 };
+    int32_t head = graph->head.weight;
+    if (head >= 0 && (parameter == head || parameter == graph->head.bias)) {
+        d.width = 1.0 / sqrt((double)graph->parameters[head].array.shape[1]);
+        return d;
+    }
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         const ss_node *node = &graph->nodes[i];
         for (int32_t k = 0; k < node->n_parameters; k++) {
             if (node->parameter[k] != parameter) continue;
+            const int64_t *shape = graph->parameters[node->parameter[0]].array.shape;
             if (node->op == &ss_op_linear)
-                return 1.0 / sqrt((double)graph->parameters[node->parameter[0]].array.shape[1]);
-            if (node->op == &ss_op_norm && k == 0) *constant = 1.0;
-            return 0.0;
+                d.width = 1.0 / sqrt((double)shape[node->attributes.transposed ? 0 : 1]);
+            if (node->op == &ss_op_norm && k == 0) d.constant = 1.0 - node->attributes.gain_offset;
+            d.normal = node->op == &ss_op_embedding || node->op == &ss_op_class_token;
+            return d;
         }
     }
-    return 0.0;
+    return d;
 }
 
 ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed)
@@ -207,13 +225,16 @@ ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed)
                          (void **)&graph->blocks));
     for (int32_t i = 0; i < graph->n_parameters; i++) {
         ss_parameter *p = &graph->parameters[i];
-        double        constant, width = half_width(graph, i, &constant);
+        drawing       d = drawing_of(graph, i);
         float *data = NULL; /* float32 as torch would: both precisions then start from the same point */
+        if (p->computed) continue;
         SS_TRY(SS_NEW_ARRAY(context, p->count, &data));
         graph->blocks[graph->n_blocks++] = data;
         for (int64_t k = 0; k < p->count; k++) {
-            double u = ss_random_uniform(seed, SS_STREAM_WEIGHTS, number++);
-            data[k] = (float)(constant + width * (2.0 * u - 1.0));
+            double z = d.normal ? ss_random_normal(seed, SS_STREAM_WEIGHTS, number)
+                                : 2.0 * ss_random_uniform(seed, SS_STREAM_WEIGHTS, number) - 1.0;
+            data[k] = (float)(d.constant + (d.normal ? 1.0 : d.width) * z);
+            number++;
         }
         p->array.type = SS_F32;
         p->array.data = data;

@@ -20,6 +20,17 @@ static bool is_free(const ss_graph *graph, int32_t parameter)
     return p->offset >= 0 && p->decay == 0.0 && p->uses == 1;
 }
 
+/* Features that a linear map or a vocabulary head reads and writes; its weight may be stored either way. */
+static int64_t inputs_of(const ss_graph *graph, const ss_node *node)
+{
+    return graph->parameters[node->parameter[0]].array.shape[node->attributes.transposed ? 0 : 1];
+}
+
+static int64_t outputs_of(const ss_graph *graph, const ss_node *node)
+{
+    return graph->parameters[node->parameter[0]].array.shape[node->attributes.transposed ? 1 : 0];
+}
+
 static int32_t parameter_of(const ss_node *node, int32_t which)
 {
     return which < node->n_parameters ? node->parameter[which] : -1;
@@ -62,8 +73,9 @@ static const ss_node *next_linear(const finder *f, int32_t v, int64_t units, boo
         if (graph->values[v].uses != 1 || f->reader[v] < 0) return NULL;
         const ss_node *node = &graph->nodes[f->reader[v]];
         if (!is_whole(graph, node->input[0])) return NULL;
-        if (node->op == &ss_op_linear)
-            return graph->parameters[node->parameter[0]].array.shape[1] % units == 0 ? node : NULL;
+        bool head =
+            node->op == &ss_op_head && (double)graph->parameters[node->parameter[0]].count <= basis_work;
+        if (node->op == &ss_op_linear || head) return inputs_of(graph, node) % units == 0 ? node : NULL;
         if (node->op != &ss_op_pointwise ||
             (node->attributes.function != SS_RELU && node->attributes.function != SS_LEAKY_RELU))
             return NULL;
@@ -83,19 +95,20 @@ static ss_status find_between(finder *f, const ss_node *node)
     const ss_node  *linear = next_linear(f, node->output, units, &bent);
     if (linear == NULL) return SS_OK;
 
-    int32_t         weight = parameter_of(node, 0), bias = parameter_of(node, 1);
-    const ss_array *next = &graph->parameters[linear->parameter[0]].array;
-    ss_gauge_group  g = { .kind = is_norm ? SS_GAUGE_NORM_GAIN : SS_GAUGE_RESCALING,
-                          .count = units,
-                          .units = units,
-                          .row = is_norm ? 1 : graph->parameters[weight].array.shape[1],
-                          .out = next->shape[0],
-                          .in = next->shape[1],
-                          .gain_offset = is_norm ? node->attributes.gain_offset : 0.0,
-                          .weight = weight,
-                          .bias = bias,
-                          .next = linear->parameter[0],
-                          .next_bias = -1 };
+    int32_t        weight = parameter_of(node, 0), bias = parameter_of(node, 1);
+    ss_gauge_group g = { .kind = is_norm ? SS_GAUGE_NORM_GAIN : SS_GAUGE_RESCALING,
+                         .count = units,
+                         .units = units,
+                         .row = is_norm ? 1 : inputs_of(graph, node),
+                         .out = outputs_of(graph, linear),
+                         .in = inputs_of(graph, linear),
+                         .transposed = node->attributes.transposed,
+                         .next_transposed = linear->attributes.transposed,
+                         .gain_offset = is_norm ? node->attributes.gain_offset : 0.0,
+                         .weight = weight,
+                         .bias = bias,
+                         .next = linear->parameter[0],
+                         .next_bias = -1 };
     if (is_free(graph, weight) && is_free(graph, g.next) && (bias < 0 || is_free(graph, bias))) {
         ss_gauge_group scaling = g;
         double         work = (double)units * (double)units * (double)(g.row + g.out);
@@ -115,6 +128,20 @@ fail:
     return status;
 }
 
+/* The shift of all rows of a linear map, or of a norm's bias; nothing for other nodes. */
+static ss_status add_shift(finder *f, const ss_node *node, ss_gauge_kind kind)
+{
+    const ss_graph *graph = f->graph;
+    bool            is_map = node->op == &ss_op_linear || node->op == &ss_op_head;
+    ss_gauge_group  g = { .kind = kind, .units = node->attributes.columns, .next = -1, .next_bias = -1 };
+    g.weight = is_map && is_free(graph, node->parameter[0]) ? node->parameter[0] : -1;
+    g.bias = is_free(graph, parameter_of(node, 1)) ? parameter_of(node, 1) : -1;
+    g.row = g.weight >= 0 ? inputs_of(graph, node) : 0;
+    g.transposed = node->attributes.transposed;
+    g.count = g.row + (g.bias >= 0);
+    return g.count > 0 ? add_group(f, g) : SS_OK;
+}
+
 /* What adds up to value v: every linear layer and every norm's bias may shift its rows by one amount, when
  * what reads v does not see a common shift of its last dimension. */
 static ss_status find_shifts(finder *f, int32_t v, ss_gauge_kind kind, int depth)
@@ -128,15 +155,9 @@ static ss_status find_shifts(finder *f, int32_t v, ss_gauge_kind kind, int depth
         for (int32_t i = 0; i < node->n_inputs; i++) SS_TRY(find_shifts(f, node->input[i], kind, depth + 1));
         return SS_OK;
     }
-    bool is_linear = node->op == &ss_op_linear;
-    if (!is_linear && (node->op != &ss_op_norm || node->attributes.columns != value->shape[value->rank - 1]))
-        return SS_OK;
-    ss_gauge_group g = { .kind = kind, .units = node->attributes.columns, .next = -1, .next_bias = -1 };
-    g.weight = is_linear && is_free(graph, node->parameter[0]) ? node->parameter[0] : -1;
-    g.bias = is_free(graph, parameter_of(node, 1)) ? parameter_of(node, 1) : -1;
-    g.row = g.weight >= 0 ? graph->parameters[g.weight].array.shape[1] : 0;
-    g.count = g.row + (g.bias >= 0);
-    if (g.count > 0) SS_TRY(add_group(f, g));
+    if (node->op == &ss_op_linear ||
+        (node->op == &ss_op_norm && node->attributes.columns == value->shape[value->rank - 1]))
+        SS_TRY(add_shift(f, node, kind));
 fail:
     return status;
 }
@@ -151,6 +172,8 @@ static ss_status find_in_node(finder *f, const ss_node *node)
         SS_TRY(find_shifts(f, node->input[0], SS_GAUGE_NORM_SHIFT, 0));
     if (node->op == &ss_op_loss && node->attributes.loss == SS_LOSS_CROSS_ENTROPY)
         SS_TRY(find_shifts(f, node->input[0], SS_GAUGE_SOFTMAX_SHIFT, 0));
+    if (node->op == &ss_op_head && node->attributes.cap == 0.0)
+        SS_TRY(add_shift(f, node, SS_GAUGE_SOFTMAX_SHIFT));
 fail:
     return status;
 }

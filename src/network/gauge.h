@@ -6,12 +6,19 @@
  * that their number bounds rank(Z) from above; other symmetries are not looked for.
  *
  *   softmax shift   a column of the last weight, or its bias, moves by the same amount in every row
- * (cross-entropy sees differences of logits only); the same in front of a centered norm rescaling       row i
- * of a weight and element i of its bias times s, column i of the next weight by s, through nothing, ReLU or
- * LeakyReLU (s > 0) norm gain       the same with gain and bias of a norm for row and bias basis weight and
- * bias times M from the left, the next weight times M^-1 from the right: two linear layers with nothing
- * between them; contains the rescaling translation     bias + t, next bias - weight t, again with nothing
- * between */
+ *                   (cross-entropy sees differences of logits only, unless a soft cap stands between);
+ *                   the same in front of a centered norm
+ *   rescaling       row i of a weight and element i of its bias times s, column i of the next weight by s,
+ *                   through nothing, ReLU or LeakyReLU (s > 0)
+ *   norm gain       the same with gain and bias of a norm for row and bias
+ *   basis           weight and bias times M from the left, the next weight times M^-1 from the right: two
+ *                   linear layers with nothing between them; contains the rescaling
+ *   translation     bias + t, next bias - weight t, again with nothing between
+ *
+ * In a transformer this finds the shifts of an untied vocabulary head and in front of its last LayerNorm, the
+ * gain of the final norm against an untied head, units of a ReLU mlp, and the basis between LoRA's A and B.
+ * Not looked for: the bases of values and keys within a head, norm gains that several projections read,
+ * shifts along the residual stream. */
 #ifndef SS_NETWORK_GAUGE_H
 #define SS_NETWORK_GAUGE_H
 
@@ -38,16 +45,18 @@ typedef enum ss_gauge_kind {
  * not touch that parameter. */
 typedef struct ss_gauge_group {
     ss_gauge_kind kind;
-    int64_t       first;       /* first coefficient in c */
-    int64_t       count;       /* coefficients */
-    int64_t       units;       /* h: rows of the first weight, elements of its bias */
-    int64_t       row;         /* elements per row of the first weight; 1 for a gain */
-    int64_t       out, in;     /* next weight: rows, columns; column j belongs to unit j % h */
-    double        gain_offset; /* added to the stored gain */
-    int32_t       weight;      /* first weight [h, row] */
-    int32_t       bias;        /* first bias [h] */
-    int32_t       next;        /* next weight [out, in]; read but not moved by a translation */
-    int32_t       next_bias;   /* next bias [out]; translation only */
+    int64_t       first;           /* first coefficient in c */
+    int64_t       count;           /* coefficients */
+    int64_t       units;           /* h: rows of the first weight, elements of its bias */
+    int64_t       row;             /* elements per row of the first weight; 1 for a gain */
+    int64_t       out, in;         /* next weight: rows, columns; column j belongs to unit j % h */
+    double        gain_offset;     /* added to the stored gain */
+    bool          transposed;      /* the first weight is stored [row, h] */
+    bool          next_transposed; /* the next weight is stored [in, out] */
+    int32_t       weight;          /* first weight [h, row] */
+    int32_t       bias;            /* first bias [h] */
+    int32_t       next;            /* next weight [out, in]; read but not moved by a translation */
+    int32_t       next_bias;       /* next bias [out]; translation only */
 } ss_gauge_group;
 
 typedef struct ss_gauge {

@@ -35,10 +35,21 @@ static parts locate(const ss_gauge *gauge, const ss_gauge_group *g, double *v)
                     .n = g->next >= 0 ? gauge->weights[g->next] : NULL };
 }
 
+/* Where unit i's element j lies in the first weight, row k's element j in the next one. */
+static int64_t at(const ss_gauge_group *g, int64_t i, int64_t j)
+{
+    return g->transposed ? j * g->units + i : i * g->row + j;
+}
+
+static int64_t next_at(const ss_gauge_group *g, int64_t k, int64_t j)
+{
+    return g->next_transposed ? j * g->out + k : k * g->in + j;
+}
+
 static void shift(const ss_gauge_group *g, const parts *p, const double *c)
 {
     for (int64_t i = 0; i < g->units; i++) {
-        for (int64_t j = 0; j < g->row; j++) p->weight[i * g->row + j] += c[j];
+        for (int64_t j = 0; j < g->row; j++) p->weight[at(g, i, j)] += c[j];
         if (p->bias != NULL) p->bias[i] += c[g->row];
     }
 }
@@ -46,7 +57,7 @@ static void shift(const ss_gauge_group *g, const parts *p, const double *c)
 static void shift_transposed(const ss_gauge_group *g, const parts *p, double *c)
 {
     for (int64_t i = 0; i < g->units; i++) {
-        for (int64_t j = 0; j < g->row; j++) c[j] += p->weight[i * g->row + j];
+        for (int64_t j = 0; j < g->row; j++) c[j] += p->weight[at(g, i, j)];
         if (p->bias != NULL) c[g->row] += p->bias[i];
     }
 }
@@ -54,23 +65,25 @@ static void shift_transposed(const ss_gauge_group *g, const parts *p, double *c)
 static void scaling(const ss_gauge_group *g, const parts *p, const double *c)
 {
     for (int64_t i = 0; i < g->units; i++) {
-        for (int64_t j = i * g->row; j < (i + 1) * g->row; j++)
-            p->weight[j] += c[i] * (p->w[j] + g->gain_offset);
+        for (int64_t j = 0; j < g->row; j++)
+            p->weight[at(g, i, j)] += c[i] * (p->w[at(g, i, j)] + g->gain_offset);
         if (p->bias != NULL) p->bias[i] += c[i] * p->b[i];
     }
     for (int64_t k = 0; k < g->out; k++)
-        for (int64_t j = 0; j < g->in; j++) p->next[k * g->in + j] -= c[j % g->units] * p->n[k * g->in + j];
+        for (int64_t j = 0; j < g->in; j++)
+            p->next[next_at(g, k, j)] -= c[j % g->units] * p->n[next_at(g, k, j)];
 }
 
 static void scaling_transposed(const ss_gauge_group *g, const parts *p, double *c)
 {
     for (int64_t i = 0; i < g->units; i++) {
-        for (int64_t j = i * g->row; j < (i + 1) * g->row; j++)
-            c[i] += p->weight[j] * (p->w[j] + g->gain_offset);
+        for (int64_t j = 0; j < g->row; j++)
+            c[i] += p->weight[at(g, i, j)] * (p->w[at(g, i, j)] + g->gain_offset);
         if (p->bias != NULL) c[i] += p->bias[i] * p->b[i];
     }
     for (int64_t k = 0; k < g->out; k++)
-        for (int64_t j = 0; j < g->in; j++) c[j % g->units] -= p->next[k * g->in + j] * p->n[k * g->in + j];
+        for (int64_t j = 0; j < g->in; j++)
+            c[j % g->units] -= p->next[next_at(g, k, j)] * p->n[next_at(g, k, j)];
 }
 
 static void basis(const ss_gauge_group *g, const parts *p, const double *c)
@@ -79,12 +92,13 @@ static void basis(const ss_gauge_group *g, const parts *p, const double *c)
     for (int64_t i = 0; i < h; i++)
         for (int64_t l = 0; l < h; l++) {
             double factor = c[i * h + l];
-            for (int64_t j = 0; j < g->row; j++) p->weight[i * g->row + j] += factor * p->w[l * g->row + j];
+            for (int64_t j = 0; j < g->row; j++) p->weight[at(g, i, j)] += factor * p->w[at(g, l, j)];
             if (p->bias != NULL) p->bias[i] += factor * p->b[l];
         }
     for (int64_t k = 0; k < g->out; k++)
         for (int64_t l = 0; l < h; l++)
-            for (int64_t i = 0; i < h; i++) p->next[k * h + i] -= p->n[k * h + l] * c[l * h + i];
+            for (int64_t i = 0; i < h; i++)
+                p->next[next_at(g, k, i)] -= p->n[next_at(g, k, l)] * c[l * h + i];
 }
 
 static void basis_transposed(const ss_gauge_group *g, const parts *p, double *c)
@@ -93,26 +107,27 @@ static void basis_transposed(const ss_gauge_group *g, const parts *p, double *c)
     for (int64_t i = 0; i < h; i++)
         for (int64_t l = 0; l < h; l++) {
             double sum = p->bias != NULL ? p->bias[i] * p->b[l] : 0.0;
-            for (int64_t j = 0; j < g->row; j++) sum += p->weight[i * g->row + j] * p->w[l * g->row + j];
+            for (int64_t j = 0; j < g->row; j++) sum += p->weight[at(g, i, j)] * p->w[at(g, l, j)];
             c[i * h + l] += sum;
         }
     for (int64_t k = 0; k < g->out; k++)
         for (int64_t l = 0; l < h; l++)
-            for (int64_t i = 0; i < h; i++) c[l * h + i] -= p->n[k * h + l] * p->next[k * h + i];
+            for (int64_t i = 0; i < h; i++)
+                c[l * h + i] -= p->n[next_at(g, k, l)] * p->next[next_at(g, k, i)];
 }
 
 static void translation(const ss_gauge_group *g, const parts *p, const double *c)
 {
     for (int64_t i = 0; i < g->units; i++) p->bias[i] += c[i];
     for (int64_t k = 0; k < g->out; k++)
-        for (int64_t j = 0; j < g->in; j++) p->next_bias[k] -= p->n[k * g->in + j] * c[j % g->units];
+        for (int64_t j = 0; j < g->in; j++) p->next_bias[k] -= p->n[next_at(g, k, j)] * c[j % g->units];
 }
 
 static void translation_transposed(const ss_gauge_group *g, const parts *p, double *c)
 {
     for (int64_t i = 0; i < g->units; i++) c[i] += p->bias[i];
     for (int64_t k = 0; k < g->out; k++)
-        for (int64_t j = 0; j < g->in; j++) c[j % g->units] -= p->n[k * g->in + j] * p->next_bias[k];
+        for (int64_t j = 0; j < g->in; j++) c[j % g->units] -= p->n[next_at(g, k, j)] * p->next_bias[k];
 }
 
 /* One row per kind. */

@@ -13,6 +13,7 @@ ss_status ss_graph_create(ss_context *context, ss_graph **graph)
     SS_TRY(SS_NEW(context, graph));
     (*graph)->context = context;
     (*graph)->output = -1;
+    (*graph)->head.weight = (*graph)->head.bias = -1;
 fail:
     return status;
 }
@@ -44,9 +45,13 @@ static ss_status make_room(ss_context *context, int32_t count, size_t size, void
     return ss_reallocate(context, count == 0 ? 1 : 2 * (int64_t)count, size, array);
 }
 
-/* Nodes borrow the arrays of values and parameters, which move when they grow. */
+/* Nodes borrow the arrays of values and parameters. Those move when they grow, which happens only when their
+ * size has doubled: all refreshing together is linear in the size of the graph. */
 static void refresh_nodes(ss_graph *graph)
 {
+    if (graph->n_nodes == 0 ||
+        (graph->nodes[0].values == graph->values && graph->nodes[0].parameters == graph->parameters))
+        return;
     for (int32_t i = 0; i < graph->n_nodes; i++) {
         graph->nodes[i].values = graph->values;
         graph->nodes[i].parameters = graph->parameters;
@@ -66,22 +71,40 @@ static ss_status add_value(ss_graph *graph, int32_t rank, const int64_t *shape, 
     SS_TRY(make_room(graph->context, graph->n_values, sizeof *graph->values, (void **)&graph->values));
     refresh_nodes(graph);
     ss_value *v = &graph->values[graph->n_values];
-    *v = (ss_value){ .rank = rank, .count = count, .producer = producer, .base = -1 };
+    *v = (ss_value){ .rank = rank, .count = count, .producer = producer, .base = -1, .source = -1 };
     for (int32_t d = 0; d < rank; d++) v->shape[d] = shape[d];
     *value = graph->n_values++;
 fail:
     return status;
 }
 
-ss_status ss_graph_add_input(ss_graph *graph, int32_t rank, const int64_t *shape, int32_t *value)
+ss_status ss_graph_add_source(ss_graph *graph, ss_source source, int32_t rank, const int64_t *shape,
+                              int64_t parameter, int64_t limit, int32_t *value)
 {
     ss_status status = SS_OK;
-    if (graph->n_values != 0)
+    bool      real = source == SS_SOURCE_INPUT || source == SS_SOURCE_PATCHES;
+    if (graph->n_inputs == 0 && graph->n_values != 0)
         SS_FAIL(graph->context, SS_ERROR_INTERNAL, "the network's input must be the first value");
+    if (graph->n_inputs == SS_MAX_SOURCES)
+        SS_FAIL(graph->context, SS_ERROR_INTERNAL, "the network has more than %d inputs", SS_MAX_SOURCES);
+    if (!real && rank != 1)
+        SS_FAIL(graph->context, SS_ERROR_INTERNAL, "an integer input has %d dimensions per sample", rank);
+    for (int32_t i = 0; i < graph->n_inputs; i++)
+        if (graph->inputs[i].source == source)
+            SS_FAIL(graph->context, SS_ERROR_INTERNAL, "the network has two inputs of the same kind");
     SS_TRY(add_value(graph, rank, shape, -1, value));
-    graph->output = *value;
+    graph->values[*value].source = graph->n_inputs;
+    graph->values[*value].integer = !real;
+    graph->inputs[graph->n_inputs++] =
+        (ss_graph_input){ .source = source, .value = *value, .parameter = parameter, .limit = limit };
+    if (graph->output < 0) graph->output = *value;
 fail:
     return status;
+}
+
+ss_status ss_graph_add_input(ss_graph *graph, int32_t rank, const int64_t *shape, int32_t *value)
+{
+    return ss_graph_add_source(graph, SS_SOURCE_INPUT, rank, shape, 0, 0, value);
 }
 
 ss_status ss_graph_add_view(ss_graph *graph, int32_t base, int32_t rank, const int64_t *shape, int64_t offset,
@@ -94,6 +117,7 @@ ss_status ss_graph_add_view(ss_graph *graph, int32_t base, int32_t rank, const i
     SS_TRY(add_value(graph, rank, shape, graph->values[base].producer, value));
     ss_value *v = &graph->values[*value];
     v->base = root;
+    v->integer = graph->values[root].integer;
     v->view_offset = first;
     for (int32_t d = 0; d < rank; d++) {
         v->view_stride[d] = strides[d];
@@ -135,6 +159,43 @@ fail:
     return status;
 }
 
+ss_status ss_graph_add_constant(ss_graph *graph, const char *name, int32_t rank, const int64_t *shape,
+                                const double *values, int32_t *parameter)
+{
+    ss_status   status = SS_OK;
+    ss_context *context = graph->context;
+    int64_t     count;
+    double     *copy = NULL;
+    SS_TRY(ss_shape_count(context, rank, shape, &count));
+    SS_TRY(ss_reallocate(context, (int64_t)graph->n_blocks + 1, sizeof(void *), (void **)&graph->blocks));
+    SS_TRY(SS_NEW_ARRAY(context, count, &copy));
+    memcpy(copy, values, (size_t)count * sizeof *copy);
+    SS_TRY(ss_graph_add_parameter(graph, name, rank, shape, false, parameter));
+    ss_parameter *p = &graph->parameters[*parameter];
+    p->computed = true;
+    p->array.type = SS_F64;
+    p->array.data = graph->blocks[graph->n_blocks++] = copy;
+    return SS_OK;
+fail:
+    ss_free(context, copy);
+    return status;
+}
+
+ss_status ss_graph_set_stored_shape(ss_graph *graph, int32_t parameter, int32_t rank, const int64_t *shape)
+{
+    ss_status     status = SS_OK;
+    ss_parameter *p = &graph->parameters[parameter];
+    int64_t       count;
+    SS_TRY(ss_shape_count(graph->context, rank, shape, &count));
+    if (rank > SS_MAX_RANK || count != p->count)
+        SS_FAIL(graph->context, SS_ERROR_INTERNAL, "parameter %s has %lld elements, its stored shape %lld",
+                p->name, (long long)p->count, (long long)count);
+    p->stored_rank = rank;
+    for (int32_t d = 0; d < rank; d++) p->stored_shape[d] = shape[d];
+fail:
+    return status;
+}
+
 /* Counts the uses of a new node's inputs and parameters. */
 static void count_uses(ss_graph *graph, const ss_node *node)
 {
@@ -173,8 +234,8 @@ ss_status ss_graph_add_node(ss_graph *graph, const ss_op *op, const char *name,
         SS_TRY(add_value(graph, node.output_rank, node.output_shape, graph->n_nodes, &node.output));
         graph->output = node.output;
     }
+    node.values = graph->values; /* where they are after that */
     graph->nodes[graph->n_nodes++] = node;
-    refresh_nodes(graph);
     count_uses(graph, &node);
     if (layer >= graph->n_layers) graph->n_layers = layer + 1;
     if (output != NULL) *output = node.output;
@@ -186,16 +247,22 @@ fail:
 
 ss_status ss_graph_add_loss(ss_graph *graph, const ss_attributes *attributes, int32_t *node)
 {
-    ss_status status = SS_OK;
-    int32_t   last = graph->n_nodes - 1;
+    ss_status     status = SS_OK;
+    int32_t       last = graph->n_nodes - 1, head[2] = { graph->head.weight, graph->head.bias };
+    bool          fused = graph->head.weight >= 0;
+    ss_attributes own = *attributes;
+    if (fused) {
+        own.columns = graph->head.classes;
+        own.cap = graph->head.cap;
+    }
     if (last >= 0 && graph->nodes[last].op->kind == SS_OP_LOSS) {
         ss_node changed = graph->nodes[last];
-        changed.attributes = *attributes;
+        changed.attributes = own;
         SS_TRY(changed.op->infer(graph->context, &changed));
         graph->nodes[last] = changed;
     } else {
-        SS_TRY(ss_graph_add_node(graph, &ss_op_loss, "loss", attributes, 1, &graph->output, 0, NULL,
-                                 graph->n_layers, NULL));
+        SS_TRY(ss_graph_add_node(graph, fused ? &ss_op_head : &ss_op_loss, "loss", &own, 1, &graph->output,
+                                 fused ? 2 : 0, head, graph->n_layers, NULL));
         last = graph->n_nodes - 1;
     }
     *node = last;
@@ -242,6 +309,8 @@ ss_status ss_graph_sort_parameters(ss_graph *graph)
         for (int32_t k = 0; k < node->n_parameters; k++)
             if (node->parameter[k] >= 0) node->parameter[k] = now[node->parameter[k]];
     }
+    if (graph->head.weight >= 0) graph->head.weight = now[graph->head.weight];
+    if (graph->head.bias >= 0) graph->head.bias = now[graph->head.bias];
 fail:
     ss_free(graph->context, order);
     ss_free(graph->context, now);

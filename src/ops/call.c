@@ -98,8 +98,8 @@ static ss_mask present_derivatives(const ss_call *call, ss_sweep sweep)
     return have & ~ss_sweep_outputs(sweep);
 }
 
-/* output := 0 unless it accumulates. Rows of losses are float64 whatever the real type. */
-static ss_status clear(const ss_call *call, int operand)
+/* Rows of losses are float64 whatever the real type. */
+ss_status ss_call_clear(const ss_call *call, int operand)
 {
     const ss_tensor *tensor = &call->operand[operand];
     ss_backend      *b = call->backend;
@@ -132,7 +132,7 @@ ss_status ss_frame_begin(ss_frame *frame, const ss_op *op, ss_sweep sweep, const
         if ((outputs & bit) == 0 || call->operand[i].data == NULL) continue;
         ss_mask needed = op->needs(call->node, sweep, have, bit);
         if (needed == 0) {
-            SS_TRY(clear(call, i));
+            SS_TRY(ss_call_clear(call, i));
         } else {
             frame->reads |= needed;
             frame->writes |= bit;
@@ -165,6 +165,34 @@ void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role)
 {
     return ss_frame_has(frame, derivative, role) ? frame->call->operand[SS_OPERAND(derivative, role)].data
                                                  : NULL;
+}
+
+ss_status ss_frame_heads(const ss_frame *frame, ss_derivative derivative, int role, ss_heads *heads)
+{
+    const ss_tensor *t = &frame->call->operand[SS_OPERAND(derivative, role)];
+    *heads = (ss_heads){ 0 };
+    if (!ss_frame_has(frame, derivative, role) || t->data == NULL) return SS_OK;
+    if (t->rank != 4 || (t->shape[3] > 1 && t->stride[3] != 1)) {
+        char text[128];
+        return ss_fail(frame->call->backend->context, SS_ERROR_INTERNAL,
+                       "a tensor of shape %s cannot be viewed as heads with unit stride",
+                       ss_node_shape_text(t->rank, t->shape, text, sizeof text));
+    }
+    *heads = (ss_heads){ .data = t->data,
+                         .batch = t->shape[0],
+                         .tokens = t->shape[1],
+                         .heads = t->shape[2],
+                         .dim = t->shape[3],
+                         .batch_stride = t->stride[0],
+                         .token_stride = t->stride[1],
+                         .head_stride = t->stride[2],
+                         .lane_stride = t->lane_stride };
+    return SS_OK;
+}
+
+void *ss_frame_workspace(const ss_frame *frame)
+{
+    return frame->call->operand[SS_OPERAND(SS_PRIMAL, SS_WORKSPACE)].data;
 }
 
 ss_status ss_node_fail(ss_context *context, const ss_node *node, const char *format, ...)

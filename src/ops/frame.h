@@ -21,6 +21,9 @@ ss_mask ss_sweep_outputs(ss_sweep sweep);
 /* Fills the frame and clears the wanted outputs that are zero (accumulated ones stay as they are). */
 ss_status ss_frame_begin(ss_frame *frame, const ss_op *op, ss_sweep sweep, const ss_call *call);
 
+/* Output `operand` (an SS_OPERAND number) := 0 unless it accumulates: for sweeps that add term by term. */
+ss_status ss_call_clear(const ss_call *call, int operand);
+
 /* Is this operand handed out? */
 static inline bool ss_frame_has(const ss_frame *frame, ss_derivative derivative, int role)
 {
@@ -42,6 +45,13 @@ int64_t ss_frame_lanes(const ss_frame *frame, ss_sweep sweep);
 
 /* Address of an operand that is not a matrix of reals (class ids, row weights); NULL when not handed out. */
 void *ss_frame_data(const ss_frame *frame, ss_derivative derivative, int role);
+
+/* The operand, of rank 4 with the samples, as heads [batch, tokens, heads, dim]; absent when it is not handed
+ * out. SS_ERROR_INTERNAL unless dim has unit stride. */
+ss_status ss_frame_heads(const ss_frame *frame, ss_derivative derivative, int role, ss_heads *heads);
+
+/* The workspace of this sweep (ss_op.workspace); NULL when there is none. */
+void *ss_frame_workspace(const ss_frame *frame);
 
 /* For elementwise operators: the widest row (a trailing part of a sample) for which every operand handed out
  * is a matrix. */

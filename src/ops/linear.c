@@ -1,4 +1,5 @@
-/* Linear: y = x w' + b, applied to the last dimension (reference 4).
+/* Linear: y = x w' + b, applied to the last dimension (reference 4). Where the weight is stored transposed,
+ * as [in, out] (GPT-2's Conv1D), the same products read w for w' and w_a becomes x' y_a.
  *
  *   x_a  = y_a w                    y_t  = x_t w' + x w_t' + b_t
  *   w_a  = y_a' x                   x_at = y_at w + y_a w_t
@@ -8,10 +9,17 @@
  * where both factors or the result differ per lane it is one batched GEMM. Sums of two products accumulate in
  * place, nothing is copied. */
 #include "ops/frame.h"
+#include "ops/product.h"
 
 static int64_t inputs_of(const ss_node *node)
 {
-    return node->parameters[node->parameter[0]].array.shape[1];
+    return node->parameters[node->parameter[0]].array.shape[node->attributes.transposed ? 0 : 1];
+}
+
+/* Row length of the weight as stored. */
+static int64_t weight_columns(const ss_node *node)
+{
+    return node->attributes.transposed ? node->attributes.columns : inputs_of(node);
 }
 
 static ss_status infer(ss_context *context, ss_node *node)
@@ -20,11 +28,15 @@ static ss_status infer(ss_context *context, ss_node *node)
     const ss_value     *x = &node->values[node->input[0]];
     const ss_parameter *w = &node->parameters[node->parameter[0]];
     int64_t             out = node->attributes.columns;
+    bool                transposed = node->attributes.transposed;
     char                found[128];
 
-    if (w->array.rank != 2 || w->array.shape[0] != out)
-        SS_FAIL_NODE(context, node, "weight '%s' has shape %s, expected [%lld, inputs]", w->name,
-                     ss_node_shape_text(w->array.rank, w->array.shape, found, sizeof found), (long long)out);
+    if (w->array.rank != 2 || w->array.shape[transposed ? 1 : 0] != out)
+        SS_FAIL_NODE(context, node,
+                     transposed ? "weight '%s' has shape %s, expected [inputs, %lld]"
+                                : "weight '%s' has shape %s, expected [%lld, inputs]",
+                     w->name, ss_node_shape_text(w->array.rank, w->array.shape, found, sizeof found),
+                     (long long)out);
     if (ss_node_has_parameter(node, 1)) {
         const ss_parameter *b = &node->parameters[node->parameter[1]];
         if (b->array.rank != 1 || b->array.shape[0] != out)
@@ -32,10 +44,10 @@ static ss_status infer(ss_context *context, ss_node *node)
                          ss_node_shape_text(b->array.rank, b->array.shape, found, sizeof found),
                          (long long)out);
     }
-    if (x->rank < 1 || x->shape[x->rank - 1] != w->array.shape[1])
-        SS_FAIL_NODE(
-            context, node, "expects %lld input features in the last dimension, its input has shape %s",
-            (long long)w->array.shape[1], ss_node_shape_text(x->rank, x->shape, found, sizeof found));
+    if (x->rank < 1 || x->shape[x->rank - 1] != inputs_of(node))
+        SS_FAIL_NODE(context, node,
+                     "expects %lld input features in the last dimension, its input has shape %s",
+                     (long long)inputs_of(node), ss_node_shape_text(x->rank, x->shape, found, sizeof found));
     ss_node_output_like_input(node);
     node->output_shape[node->output_rank - 1] = out;
 fail:
@@ -82,53 +94,6 @@ static ss_mask needs(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask 
     return reads;
 }
 
-/* C := op(A) op(B) + beta C, lane by lane. */
-typedef struct product {
-    const ss_matrix *a, *b, *c;
-    bool             transpose_a, transpose_b;
-    bool             accumulate;
-    bool             tangent; /* a tangent product: reduced precision allowed */
-} product;
-
-static ss_status multiply(const ss_call *call, const product *p)
-{
-    const ss_matrix *a = p->a, *b = p->b, *c = p->c;
-    ss_gemm          g = { .transpose_a = p->transpose_a, .transpose_b = p->transpose_b };
-    g.m = c->rows;
-    g.n = c->cols;
-    g.k = p->transpose_a ? a->rows : a->cols;
-    g.alpha = 1.0;
-    g.beta = p->accumulate ? 1.0 : 0.0;
-    g.a = a->data;
-    g.b = b->data;
-    g.c = c->data;
-    g.lda = a->ld;
-    g.ldb = b->ld;
-    g.ldc = c->ld;
-    g.stride_a = a->lane_stride;
-    g.stride_b = b->lane_stride;
-    g.stride_c = c->lane_stride;
-    g.batch = c->lane_stride != 0 ? call->lanes : 1;
-    g.low_precision = p->tangent;
-    /* The lanes of A and C follow each other evenly and share B: one taller product. */
-    if (g.batch > 1 && g.stride_b == 0 && !p->transpose_a && g.stride_a == a->rows * a->ld &&
-        g.stride_c == c->rows * c->ld) {
-        g.m *= g.batch;
-        g.batch = 1;
-    }
-    return call->backend->class->gemm(call->backend, call->queue, &g);
-}
-
-/* y := 1 b (+ y): the bias row written to every row, so that the products accumulate onto it. */
-static ss_status write_bias(const ss_call *call, const ss_matrix *bias, bool accumulate, const ss_matrix *y)
-{
-    ss_matrix rows = *bias;
-    rows.rows = y->rows;
-    rows.ld = 0;
-    return call->backend->class->add(call->backend, call->queue, y->lane_stride != 0 ? call->lanes : 1, 1.0,
-                                     &rows, accumulate ? 1.0 : 0.0, y);
-}
-
 static ss_status forward(const ss_call *call)
 {
     ss_status status = SS_OK;
@@ -137,16 +102,19 @@ static ss_status forward(const ss_call *call)
     int64_t   in = inputs_of(call->node), out = call->node->attributes.columns;
     SS_TRY(ss_frame_begin(&f, &ss_op_linear, SS_FORWARD, call));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, in, &x));
-    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, in, &w));
+    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, weight_columns(call->node), &w));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W + 1, out, &b));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_Y, out, &y));
     bool accumulate = ss_frame_accumulates(&f, SS_PRIMAL, SS_Y);
     if (b.data != NULL) {
-        SS_TRY(write_bias(call, &b, accumulate, &y));
+        SS_TRY(ss_product_bias(call, &b, accumulate, &y));
         accumulate = true;
     }
-    SS_TRY(multiply(call,
-                    &(product){ .a = &x, .b = &w, .c = &y, .transpose_b = true, .accumulate = accumulate }));
+    SS_TRY(ss_product_run(call, &(ss_product_call){ .a = &x,
+                                                    .b = &w,
+                                                    .c = &y,
+                                                    .transpose_b = !call->node->attributes.transposed,
+                                                    .accumulate = accumulate }));
 fail:
     return status;
 }
@@ -159,26 +127,29 @@ static ss_status backward(const ss_call *call)
     int64_t   in = inputs_of(call->node), out = call->node->attributes.columns;
     SS_TRY(ss_frame_begin(&f, &ss_op_linear, SS_BACKWARD, call));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, in, &x));
-    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, in, &w));
+    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, weight_columns(call->node), &w));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_Y, out, &y_a));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_X, in, &x_a));
-    SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_W, in, &w_a));
+    SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_W, weight_columns(call->node), &w_a));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_W + 1, out, &b_a));
     /* Laned adjoints are those of a Gauss-Newton product: tangents of adjoints in all but name. */
     bool tangent = y_a.lane_stride != 0;
     if (x_a.data != NULL)
-        SS_TRY(multiply(call, &(product){ .a = &y_a,
-                                          .b = &w,
-                                          .c = &x_a,
-                                          .accumulate = ss_frame_accumulates(&f, SS_ADJOINT, SS_X),
-                                          .tangent = tangent }));
+        SS_TRY(
+            ss_product_run(call, &(ss_product_call){ .a = &y_a,
+                                                     .b = &w,
+                                                     .c = &x_a,
+                                                     .transpose_b = call->node->attributes.transposed,
+                                                     .accumulate = ss_frame_accumulates(&f, SS_ADJOINT, SS_X),
+                                                     .tangent = tangent }));
     if (w_a.data != NULL)
-        SS_TRY(multiply(call, &(product){ .a = &y_a,
-                                          .b = &x,
-                                          .c = &w_a,
-                                          .transpose_a = true,
-                                          .accumulate = ss_frame_accumulates(&f, SS_ADJOINT, SS_W),
-                                          .tangent = tangent }));
+        SS_TRY(
+            ss_product_run(call, &(ss_product_call){ .a = call->node->attributes.transposed ? &x : &y_a,
+                                                     .b = call->node->attributes.transposed ? &y_a : &x,
+                                                     .c = &w_a,
+                                                     .transpose_a = true,
+                                                     .accumulate = ss_frame_accumulates(&f, SS_ADJOINT, SS_W),
+                                                     .tangent = tangent }));
     if (b_a.data != NULL)
         SS_TRY(call->backend->class->column_sum(call->backend, call->queue,
                                                 b_a.lane_stride != 0 ? call->lanes : 1, &y_a,
@@ -195,58 +166,74 @@ static ss_status tangent_forward(const ss_call *call)
     int64_t   in = inputs_of(call->node), out = call->node->attributes.columns;
     SS_TRY(ss_frame_begin(&f, &ss_op_linear, SS_TANGENT_FORWARD, call));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, in, &x));
-    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, in, &w));
+    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, weight_columns(call->node), &w));
     SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_X, in, &x_t));
-    SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_W, in, &w_t));
+    SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_W, weight_columns(call->node), &w_t));
     SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_W + 1, out, &b_t));
     SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_Y, out, &y_t));
     bool accumulate = ss_frame_accumulates(&f, SS_TANGENT, SS_Y);
     if (b_t.data != NULL) {
-        SS_TRY(write_bias(call, &b_t, accumulate, &y_t));
+        SS_TRY(ss_product_bias(call, &b_t, accumulate, &y_t));
         accumulate = true;
     }
     if (x_t.data != NULL) {
-        SS_TRY(multiply(call, &(product){ .a = &x_t,
-                                          .b = &w,
-                                          .c = &y_t,
-                                          .transpose_b = true,
-                                          .accumulate = accumulate,
-                                          .tangent = true }));
+        SS_TRY(ss_product_run(call, &(ss_product_call){ .a = &x_t,
+                                                        .b = &w,
+                                                        .c = &y_t,
+                                                        .transpose_b = !call->node->attributes.transposed,
+                                                        .accumulate = accumulate,
+                                                        .tangent = true }));
         accumulate = true;
     }
     if (w_t.data != NULL)
-        SS_TRY(multiply(call, &(product){ .a = &x,
-                                          .b = &w_t,
-                                          .c = &y_t,
-                                          .transpose_b = true,
-                                          .accumulate = accumulate,
-                                          .tangent = true }));
+        SS_TRY(ss_product_run(call, &(ss_product_call){ .a = &x,
+                                                        .b = &w_t,
+                                                        .c = &y_t,
+                                                        .transpose_b = !call->node->attributes.transposed,
+                                                        .accumulate = accumulate,
+                                                        .tangent = true }));
 fail:
     return status;
 }
 
-/* out (+)= y_at op (second) + y_a op (first), where either term may be absent. */
-static ss_status two_products(const ss_call *call, const ss_matrix *y_at, const ss_matrix *primal,
-                              const ss_matrix *y_a, const ss_matrix *tangent, bool transpose, bool accumulate,
-                              const ss_matrix *out)
+/* One term of a weight's adjoint: w (+)= y' x, or x' y where the weight is stored transposed. */
+static ss_status weight_term(const ss_call *call, const ss_matrix *y, const ss_matrix *x, bool accumulate,
+                             const ss_matrix *w)
+{
+    bool transposed = call->node->attributes.transposed;
+    return ss_product_run(call, &(ss_product_call){ .a = transposed ? x : y,
+                                                    .b = transposed ? y : x,
+                                                    .c = w,
+                                                    .transpose_a = true,
+                                                    .accumulate = accumulate,
+                                                    .tangent = true });
+}
+
+/* One term of an input's adjoint: x (+)= y w. */
+static ss_status input_term(const ss_call *call, const ss_matrix *y, const ss_matrix *w, bool accumulate,
+                            const ss_matrix *x)
+{
+    return ss_product_run(call, &(ss_product_call){ .a = y,
+                                                    .b = w,
+                                                    .c = x,
+                                                    .transpose_b = call->node->attributes.transposed,
+                                                    .accumulate = accumulate,
+                                                    .tangent = true });
+}
+
+/* out (+)= term(y_at, primal) + term(y_a, tangent), where either term may be absent. */
+static ss_status two_terms(const ss_call *call,
+                           ss_status (*term)(const ss_call *, const ss_matrix *, const ss_matrix *, bool,
+                                             const ss_matrix *),
+                           const ss_matrix *y_at, const ss_matrix *primal, const ss_matrix *y_a,
+                           const ss_matrix *tangent, bool accumulate, const ss_matrix *out)
 {
     ss_status status = SS_OK;
     if (y_at->data != NULL) {
-        SS_TRY(multiply(call, &(product){ .a = y_at,
-                                          .b = primal,
-                                          .c = out,
-                                          .transpose_a = transpose,
-                                          .accumulate = accumulate,
-                                          .tangent = true }));
+        SS_TRY(term(call, y_at, primal, accumulate, out));
         accumulate = true;
     }
-    if (y_a->data != NULL && tangent->data != NULL)
-        SS_TRY(multiply(call, &(product){ .a = y_a,
-                                          .b = tangent,
-                                          .c = out,
-                                          .transpose_a = transpose,
-                                          .accumulate = accumulate,
-                                          .tangent = true }));
+    if (y_a->data != NULL && tangent->data != NULL) SS_TRY(term(call, y_a, tangent, accumulate, out));
 fail:
     return status;
 }
@@ -259,20 +246,20 @@ static ss_status tangent_backward(const ss_call *call)
     int64_t   in = inputs_of(call->node), out = call->node->attributes.columns;
     SS_TRY(ss_frame_begin(&f, &ss_op_linear, SS_TANGENT_BACKWARD, call));
     SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_X, in, &x));
-    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, in, &w));
+    SS_TRY(ss_frame_matrix(&f, SS_PRIMAL, SS_W, weight_columns(call->node), &w));
     SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_X, in, &x_t));
-    SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_W, in, &w_t));
+    SS_TRY(ss_frame_matrix(&f, SS_TANGENT, SS_W, weight_columns(call->node), &w_t));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT, SS_Y, out, &y_a));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT_TANGENT, SS_Y, out, &y_at));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT_TANGENT, SS_X, in, &x_at));
-    SS_TRY(ss_frame_matrix(&f, SS_ADJOINT_TANGENT, SS_W, in, &w_at));
+    SS_TRY(ss_frame_matrix(&f, SS_ADJOINT_TANGENT, SS_W, weight_columns(call->node), &w_at));
     SS_TRY(ss_frame_matrix(&f, SS_ADJOINT_TANGENT, SS_W + 1, out, &b_at));
     if (x_at.data != NULL)
-        SS_TRY(two_products(call, &y_at, &w, &y_a, &w_t, false,
-                            ss_frame_accumulates(&f, SS_ADJOINT_TANGENT, SS_X), &x_at));
+        SS_TRY(two_terms(call, input_term, &y_at, &w, &y_a, &w_t,
+                         ss_frame_accumulates(&f, SS_ADJOINT_TANGENT, SS_X), &x_at));
     if (w_at.data != NULL)
-        SS_TRY(two_products(call, &y_at, &x, &y_a, &x_t, true,
-                            ss_frame_accumulates(&f, SS_ADJOINT_TANGENT, SS_W), &w_at));
+        SS_TRY(two_terms(call, weight_term, &y_at, &x, &y_a, &x_t,
+                         ss_frame_accumulates(&f, SS_ADJOINT_TANGENT, SS_W), &w_at));
     if (b_at.data != NULL)
         SS_TRY(call->backend->class->column_sum(
             call->backend, call->queue, b_at.lane_stride != 0 ? call->lanes : 1, &y_at,

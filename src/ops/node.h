@@ -14,7 +14,10 @@ typedef struct ss_parameter {
     char    *name;        /* as in the weights file, for example "3.body.0.weight"; owned */
     ss_array array;       /* stored type, shape and bytes (host); array.name == name */
     int64_t  count;       /* elements */
+    int32_t  stored_rank; /* of the tensor in the file where it differs from array's shape; 0 = the same */
+    int64_t  stored_shape[SS_MAX_RANK]; /* [stored_rank] */
     bool     trainable;   /* false: a constant of the network (running statistics), never a parameter */
+    bool     computed;    /* a constant whose values the builder gave: never looked for in a file */
     double   decay;       /* lambda of the term lambda/2 ||w||^2; 0 = none */
     int64_t  offset;      /* first element in the padded parameter vector; -1 = frozen or constant */
     int64_t  canonical;   /* first element in the packed parameter vector; -1 likewise */
@@ -33,6 +36,8 @@ typedef struct ss_value {
     int64_t view_stride[SS_MAX_RANK - 1]; /* elements, [rank], for a view */
     int32_t uses;                         /* nodes that read it or a view of it */
     int32_t views;                        /* values that are views of it */
+    int32_t source;  /* number of the network's input that it is (graph.h), -1 = computed or a view */
+    bool    integer; /* int64 elements (ids, positions, masks): no tangent, no adjoint */
 } ss_value;
 
 struct ss_node {

@@ -31,6 +31,7 @@ typedef enum ss_role {
     SS_ROW_WEIGHT,                   /* loss heads: float64 [rows]; primal only */
     SS_ROW_LOSS,                     /* loss heads: float64 [rows], output of forward; its tangent likewise */
     SS_CLASS_WEIGHT,                 /* loss heads: float64 [cols]; primal only */
+    SS_WORKSPACE,                    /* reals that live during one sweep only; primal; see ss_op.workspace */
     SS_ROLE_COUNT
 } ss_role;
 
@@ -72,7 +73,18 @@ typedef struct ss_attributes {
     ss_loss_kind loss;         /* loss */
     double       smoothing;    /* loss */
     bool         class_ids;    /* loss: targets are ids, not values */
-    double       alpha, beta;  /* add: y = alpha x0 + beta x1 */
+    double       alpha, beta;  /* add: y = alpha x0 + beta x1; embedding: y = alpha w[id] */
+    bool         transposed;   /* linear: the weight is stored [in, out] (GPT-2's Conv1D) */
+    int32_t      heads;        /* attention: query heads */
+    int32_t      key_heads;    /* attention: key and value heads; divides heads */
+    double       scale;        /* attention: of q k' */
+    double       cap;    /* attention, head: c of the soft cap c tanh(s / c) of scores, logits; 0 = none */
+    bool         causal; /* attention: a query sees no later key */
+    int64_t      window; /* attention: it sees the last `window` keys only (itself included); 0 = all */
+    int64_t      top_k;  /* router: experts chosen per row */
+    bool         keep_logits; /* head: SAVED holds the logits too */
+    bool residual; /* head: TANGENT_BACKWARD leaves the loss's own curvature out (Hessian - Gauss-Newton) */
+    int64_t chunk; /* head: tokens whose logits are formed at a time; 0 = by a fixed budget */
 } ss_attributes;
 
 typedef enum ss_op_kind {
@@ -99,23 +111,45 @@ typedef struct ss_op {
      *   BACKWARD          x_a  (+)= (df/dx)' y_a, w_a (+)= (df/dw)' y_a; accepts lanes of y_a, x_a, w_a
      *   TANGENT_FORWARD   y_t  (+)= (df/dx) x_t + (df/dw) w_t
      *   TANGENT_BACKWARD  x_at (+)= R{(df/dx)' y_a}, w_at likewise
-     *   CURVATURE         x_at (+)= H_L x_t, or Fisher; loss heads only */
+     *   CURVATURE         x_at (+)= Gauss-Newton of x_t and w_t, or Fisher, w_at likewise; losses only */
     ss_status (*sweep)(const ss_call *call, ss_sweep sweep);
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
-    /* Share of this operator's units that lie at kinks: input values whose sign decides the branch; NULL or
-     * false = smooth */
+    /* Do the sides of zero of input 0's elements decide a branch? NULL or false = smooth. */
     bool (*kinked)(const ss_node *node);
+    bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
+    /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
+     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. `needs` does not
+     * name it: it is there whenever this is not 0. */
+    int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
 } ss_op;
 
 /* The operators (one file each under ops/). */
-extern const ss_op ss_op_linear;    /* y = x w' (+ b)       X: x, W: w [out, in], b [out] or absent */
-extern const ss_op ss_op_add;       /* y = alpha x0 + beta x1 */
+extern const ss_op ss_op_linear; /* y = x w' (+ b)       X: x, W: w [out, in] ([in, out]: transposed), b [out]
+                                    or absent */
+extern const ss_op ss_op_add;    /* y = alpha x0 + beta x1 */
 extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
 extern const ss_op ss_op_pointwise; /* y = f(x) */
 extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */
 extern const ss_op ss_op_loss;      /* mse, cross-entropy, bce_with_logits */
+
+/* Of transformers. Values: tokens [T, D]; heads [T, H, d] (views of [T, H d] or of packed projections, unit
+ * stride in d). Integer values (token ids, positions, masks) are inputs of the network: they have no tangent
+ * and no adjoint. */
+extern const ss_op ss_op_embedding; /* y[t] = alpha w[id[t]]     X: ids [T] (integer), W: table [V, D] */
+extern const ss_op ss_op_rope;      /* rotary positions          X: x [T, H, d], W: constant table [T, r]: cos
+                                       (r / 2), then sin (r / 2); rotates pairs (i, i + r / 2) of the first r
+                                       of d elements, the rest is copied */
+extern const ss_op ss_op_attention; /* softmax(scale q k') v     X: q [T, H, d], k, v [T, Hk, d], mask [T]
+                                       (integer, optional: keys with 0 are not seen); y [T, H, d] */
+extern const ss_op ss_op_router;    /* softmax over the top_k largest of each row, 0 elsewhere  X: [T, E] */
+extern const ss_op ss_op_row_scale; /* y[t, :] = c[t] x[t, :]    X: x [T, D], c [T, 1] */
+extern const ss_op
+    ss_op_class_token;         /* y = [w0; x] + w1         X: x [N, D], W: w0 (D elements or absent), w1
+                                 ((N + 1) D, or N D without w0; or absent) */
+extern const ss_op ss_op_head; /* loss: cross-entropy of cap(x w' + b), in chunks of tokens  X: x [T, D],
+                                  W: w [V, D], b [V] or absent */
 
 /* Views an operand as a matrix whose columns are the last `columns` elements: leading dimensions are
  * collapsed into rows. SS_ERROR_INTERNAL when the strides do not allow it (the planner should have inserted a

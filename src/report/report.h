@@ -51,6 +51,8 @@ typedef struct ss_run {
     const char        *network;             /* operand */
     const char        *network_description; /* family and size */
     int64_t            n_trainable;         /* parameters that can be active */
+    int64_t            vocabulary;          /* token ids that the network knows; 0 = it reads no tokens */
+    int64_t            largest_id;          /* token id in the data, -1 = there are none */
     const char        *data;                /* path */
     const char        *data_description;    /* what was understood */
     int64_t            samples_in_file;
@@ -174,6 +176,12 @@ void ss_report_document(FILE *file);
  */
 
 /* The verdict as VERDICT 6 prints it, with the picture of the spectrum. */
+/* "ln V = 4.174" for a network that predicts tokens, else "zero output 0.69": what a loss is measured by. */
+#define SS_GUESS_TEXT 64
+char *ss_report_guess_text(const ss_run *run, char text[SS_GUESS_TEXT]);
+/* A line of text when a loss lies above that of guessing; nothing otherwise. */
+void ss_report_guess(ss_text *text, const ss_run *run, double loss);
+
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict);
 void ss_report_eigs(ss_text *text, const ss_run *run, const ss_eigs_result *result);
 void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result *result);

@@ -55,9 +55,9 @@ void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result)
 {
     number a, b, c, d;
+    char   guess[SS_GUESS_TEXT];
     ss_report_head(text, run);
-    ss_line_write(text, "loss", "zero output %s, lowest possible %s",
-                  ss_number_text(run->facts.zero_output_loss, 6, a),
+    ss_line_write(text, "loss", "%s, lowest possible %s", ss_report_guess_text(run, guess),
                   ss_number_text(run->facts.lower_bound, 6, b));
     ss_line_write(text, "device", "%s: %s; %d threads", run->device, run->device_description, run->threads);
     ss_text_print(text, "\n%-36s %-16s %-5s %12s %10s\n", "parameter", "shape", "type", "elements", "decay");
@@ -67,14 +67,14 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
                       ss_count_text(p->count, a), ss_number_text(p->decay, 3, b),
                       p->offset >= 0 ? "" : (p->trainable ? "  frozen" : "  constant"));
     }
-    ss_text_print(text, "\n%-9s %-12s %-9s %6s %8s %10s %9s %9s %11s %11s\n", "product", "kept", "precision",
-                  "lanes", "batch", "GFLOP", "ratio", "time", "cache", "peak");
+    ss_text_print(text, "\n%-9s %-12s %-7s %-9s %6s %8s %10s %9s %9s %11s %11s\n", "product", "kept",
+                  "logits", "precision", "lanes", "batch", "GFLOP", "ratio", "time", "cache", "peak");
     for (int64_t i = 0; i < result->n_plans; i++) {
         const ss_info_plan *p = &result->plans[i];
-        ss_text_print(text, "%-9s %-12s %-9s %6d %8lld %10s %9.2f %9s %11s %11s\n", p->product, p->cache,
-                      p->precision, p->plan.lanes, (long long)p->plan.micro_batch,
-                      ss_number_text(p->plan.flops_body * 1e-9, 4, a), p->ratio,
-                      isfinite(p->seconds) ? ss_duration_text(p->seconds, b) : "-",
+        ss_text_print(text, "%-9s %-12s %-7s %-9s %6d %8lld %10s %9.2f %9s %11s %11s\n", p->product, p->cache,
+                      p->plan.keep_logits ? "kept" : "-", p->precision, p->plan.lanes,
+                      (long long)p->plan.micro_batch, ss_number_text(p->plan.flops_body * 1e-9, 4, a),
+                      p->ratio, isfinite(p->seconds) ? ss_duration_text(p->seconds, b) : "-",
                       ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d));
     }
     ss_text_print(

@@ -271,6 +271,20 @@ static const ss_field cost_fields[] = {
 };
 #undef STRUCT
 
+#define STRUCT ss_verdict_block
+static const ss_field block_fields[] = {
+    FIELD(TEXT, name, "of the tensor, or what the names of its tensors have in common"),
+    FIELD(COUNT, n, "parameters of the block"),
+    FIELD(REAL, low, "lowest eigenvalue of the diagonal block"),
+    FIELD(REAL, low_error, "an eigenvalue lies within"),
+    FIELD(REAL, high, "highest eigenvalue"),
+    FIELD(REAL, high_error, "likewise"),
+    FIELD(COUNT, products, "spent on the block"),
+    FIELD(BOOL, converged, "both residuals below their limits"),
+    END
+};
+#undef STRUCT
+
 #define STRUCT ss_verdict
 const ss_field ss_verdict_fields[] = {
     FIELD(BOOL, complete, "false: partial or interrupted"),
@@ -296,6 +310,7 @@ const ss_field ss_verdict_fields[] = {
     ENUM(tri, strict, "of a minimum or maximum"),
     FIELD(COUNT, flat_directions, "when strict is false: how many; -1 unknown"),
     FIELD(COUNT, flat_explained, "of them explained by structure and gauge, at most"),
+    ROWS_AT(block_fields, ss_verdict_block, n_blocks, blocks, "--blocks: the diagonal blocks; empty without it"),
     END
 };
 #undef STRUCT

@@ -24,19 +24,47 @@ void ss_report_head(ss_text *text, const ss_run *run)
     ss_line_add(&line, "computed in %s", run->precision);
     ss_line_end(&line);
     ss_line_write(text, "data", "%s: %s", run->data, run->data_description);
+    if (run->vocabulary > 0)
+        ss_line_write(text, "tokens", "largest id %lld of a vocabulary of %s", (long long)run->largest_id,
+                      C(a, run->vocabulary));
     ss_line_write(text, "objective", "%s", run->objective);
 }
 
-static void loss(ss_text *text, const ss_verdict *v)
+/* A network that predicts tokens is measured by ln V: its objective is a mean of cross-entropies over them.
+ */
+static bool predicts_tokens(const ss_run *run)
+{
+    return run->vocabulary > 0 && fabs(run->facts.zero_output_loss - log((double)run->vocabulary)) < 1e-9;
+}
+
+char *ss_report_guess_text(const ss_run *run, char text[SS_GUESS_TEXT])
+{
+    number a;
+    snprintf(text, SS_GUESS_TEXT, predicts_tokens(run) ? "ln V = %s" : "zero output %s",
+             N(a, run->facts.zero_output_loss, 4));
+    return text;
+}
+
+void ss_report_guess(ss_text *text, const ss_run *run, double loss)
+{
+    if (predicts_tokens(run) && loss > run->facts.zero_output_loss)
+        ss_line_write(text, "warning",
+                      "the loss lies above ln V, that of guessing: do these token ids belong "
+                      "to this vocabulary, and the weights to this configuration?");
+}
+
+static void loss(ss_text *text, const ss_run *run, const ss_verdict *v)
 {
     const ss_verdict_stationarity *s = &v->stationarity;
-    number                         a, b, c, d;
+    number                         a, c, d;
+    char                           guess[SS_GUESS_TEXT];
     ss_line                        line;
     ss_line_begin(&line, text, "loss");
-    ss_line_add(&line, "%s (zero output %s", N(a, s->loss, 6), N(b, s->loss_zero_output, 4));
+    ss_line_add(&line, "%s (%s", N(a, s->loss, 6), ss_report_guess_text(run, guess));
     if (s->loss_lower > 0) ss_line_add(&line, ", lowest possible %s", N(c, s->loss_lower, 4));
     ss_line_add(&line, ") |g| %s, per parameter %s", N(c, s->gradient_norm, 3), N(d, s->gradient_rms, 3));
     ss_line_end(&line);
+    ss_report_guess(text, run, s->loss);
 }
 
 static void newton(ss_line *line, const ss_verdict_stationarity *s)
@@ -432,10 +460,26 @@ static void label(ss_text *text, const ss_verdict *v)
     ss_line_end(&line);
 }
 
+static void blocks(ss_text *text, const ss_verdict *v)
+{
+    number    a;
+    uncertain low, high;
+    ss_text_print(text, "\n%-44s %14s %24s %24s %9s\n", "block", "parameters", "lambda_min", "lambda_max",
+                  "products");
+    for (int64_t i = 0; i < v->n_blocks; i++) {
+        const ss_verdict_block *b = &v->blocks[i];
+        ss_text_print(text, "%-44s %14s %24s %24s %9lld%s\n", b->name, C(a, b->n),
+                      ss_uncertain_text(b->low, b->low_error, low),
+                      ss_uncertain_text(b->high, b->high_error, high), (long long)b->products,
+                      b->converged ? "" : "  not converged");
+    }
+    ss_text_print(text, "\n");
+}
+
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict)
 {
     ss_report_head(text, run);
-    loss(text, verdict);
+    loss(text, run, verdict);
     stationarity(text, verdict);
     curvature(text, verdict);
     scope(text, verdict);
@@ -447,6 +491,7 @@ void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdi
                           verdict->curvature.method == SS_METHOD_DENSE ? NULL
                                                                        : verdict->curvature.ritz_residual,
                           verdict->curvature.n_ritz, verdict->operator_error.tau);
+    if (verdict->n_blocks > 0) blocks(text, verdict);
     answer(text, verdict);
     label(text, verdict);
 }

@@ -51,6 +51,10 @@ void ss_verdict_destroy(ss_verdict *verdict)
     ss_free(verdict->context, verdict->curvature.ritz_value);
     ss_free(verdict->context, verdict->curvature.ritz_residual);
     ss_free(verdict->context, verdict->witness.vector);
+    for (int64_t i = 0; i < verdict->n_blocks; i++) ss_free(verdict->context, verdict->blocks[i].name);
+    ss_free(verdict->context, verdict->blocks);
+    verdict->blocks = NULL;
+    verdict->n_blocks = 0;
     verdict->curvature.ritz_value = NULL;
     verdict->curvature.ritz_residual = NULL;
     verdict->witness.vector = NULL;

@@ -200,6 +200,38 @@ Test(check, faulty_primitives, .init = ss_test_begin, .fini = ss_test_end)
     device_close(&d);
 }
 
+/* Heads that lie beside other things: two tokens of two heads of two elements, token stride 8, head stride 3.
+ * `element` is written if it is none of them, and left out if it is. */
+static ss_status faulty_heads(device *d, int element)
+{
+    char         *memory = device_allocate(d, 16 * 8);
+    ss_heads      y = { .data = memory, .batch = 1, .tokens = 2, .heads = 2, .dim = 2, .batch_stride = 16 };
+    ss_check_call call = { .b = d->b, .primitive = "faulty" };
+    y.token_stride = 8;
+    y.head_stride = 3;
+    ss_check_heads(&call, "y", SS_CHECK_WRITE, &y, 1);
+    ss_test_require(ss_check_begin(&call));
+    double          *to = y.data;
+    static const int own[] = { 0, 1, 3, 4, 8, 9, 11, 12 };
+    for (int i = 0; i < 8; i++)
+        if (own[i] != element) to[own[i]] = 1;
+    if (element == 2 || element == 6) to[element] = 1;
+    ss_status status = ss_check_end(&call, SS_OK);
+    d->b->class->release(d->b, memory);
+    return status;
+}
+
+Test(check, faulty_heads, .init = ss_test_begin, .fini = ss_test_end)
+{
+    device d = open_check(SS_FLOAT64);
+    ss_test_require(faulty_heads(&d, -1));
+    ss_test_refuse(faulty_heads(&d, 2), SS_ERROR_INTERNAL,
+                   "y was overrun between its rows"); /* between heads */
+    ss_test_refuse(faulty_heads(&d, 6), SS_ERROR_INTERNAL, "y was overrun between its rows"); /* ... tokens */
+    ss_test_refuse(faulty_heads(&d, 12), SS_ERROR_INTERNAL, "row 3, column 1: output was not written");
+    device_close(&d);
+}
+
 /* Every allocation inside a checked call fails once. */
 Test(check, allocations_fail, .init = ss_test_begin, .fini = ss_test_end)
 {

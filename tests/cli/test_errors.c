@@ -59,20 +59,29 @@ Test(errors, networks, .init = ss_test_begin, .fini = ss_test_end)
 {
     enter();
     analyze("nowhere");
+    refused(2, "--data is missing", "data.safetensors");
+    analyze("net/network.json");
     refused(2, "--loss is missing", "objective.json");
     ss_test_run(&run, "analyze", "nowhere", "--loss", "mse", "--data", "net/data.safetensors", "--json",
                 "r.json", NULL);
     refused(3, "nowhere", "no such file or folder");
     put("model.pt", "\x80\x02garbage");
-    analyze("model.pt");
-    refused(3, "model.pt", "scripts/export_torch.py MODEL DATA OUT");
+    ss_test_run(&run, "analyze", "model.pt", "--data", "net/data.safetensors", "--json", "r.json", NULL);
+    refused(3, "model.pt", "pickle");
     put("model.onnx", "x");
     analyze("model.onnx");
     refused(3, "model.onnx", "ONNX");
     cr_assert(mkdir("hf", 0700) == 0);
     put("hf/config.json", "{}");
-    analyze("hf");
-    refused(3, "hf", "not yet supported");
+    ss_test_run(&run, "analyze", "hf", "--data", "net/data.safetensors", "--json", "r.json", NULL);
+    refused(3, "hf", "no weights");
+    ss_test_run(&run, "analyze", "hf", "--data", "net/data.safetensors", "--init-random", "1", "--json",
+                "r.json", NULL);
+    refused(3, "hf/config.json", "neither architectures nor model_type");
+    put("hf/config.json", "{\"model_type\": \"mamba\"}");
+    ss_test_run(&run, "analyze", "hf", "--data", "net/data.safetensors", "--init-random", "1", "--json",
+                "r.json", NULL);
+    refused(3, "mamba", "not yet supported");
     put("net/network.json", "{\"input_shape\": [1], \"layers\": [");
     analyze("net");
     refused(3, "net/network.json:1", "");

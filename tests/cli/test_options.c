@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SADDLE SS_SOURCE_DIRECTORY "/examples/toy_saddle"
+#define CASES  SS_SOURCE_DIRECTORY "/tests/cases"
 
 static ss_test_program run;
 
@@ -70,6 +71,8 @@ static const misuse misuses[] = {
     { { "analyze", SADDLE, "--parameters", "nothing*" }, "nothing*" },
     { { "analyze", SADDLE, "--expect-loss", "1:0" }, "must be positive" },
     { { "analyze", SADDLE, "--expect-loss", "a" }, "--expect-loss: 'a' is not a finite number" },
+    { { "analyze", SADDLE, "--sequence-length", "0" }, "--sequence-length" },
+    { { "analyze", SADDLE, "--token-dtype", "int8" }, "--token-dtype: 'int8' is none of uint16|uint32" },
     { { "analyze", SADDLE, "--resume" }, "--resume needs --checkpoint" },
     { { "analyze", "mlp:2-2:tanh", "--data", "x.npz" }, "--loss is missing" },
     { { "analyze", "mlp:2-2:tanh", "--loss", "mse" }, "--data is missing" },
@@ -263,8 +266,23 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
     json = run_and_note((const char *const[]){ "analyze", SADDLE, "--critical-gradient", "1e-3", "--verbose",
                                                "--json", "options.json", NULL });
     json_decref(json);
+    /* Transformers: a head that is not in the file, an adapter's base, no weights at all. */
+    json_decref(run_and_note((const char *const[]){
+        "analyze", CASES "/tf_bert_mlm/model", "--weights", CASES "/tf_bert_cls/model/model.safetensors",
+        "--data", CASES "/tf_bert_mlm/data.safetensors", "--init-missing", "cls:1", "--blocks", "layer",
+        "--dense-limit", "0", "--max-products", "9", "--json", "options.json", NULL }));
+    json_decref(run_and_note(
+        (const char *const[]){ "analyze", CASES "/tf_gpt2_lora/adapter", "--base", CASES "/tf_gpt2_lora/base",
+                               "--data", CASES "/tf_gpt2_lora/data.safetensors", "--dense-limit", "0",
+                               "--max-products", "9", "--json", "options.json", NULL }));
+    json_decref(
+        run_and_note((const char *const[]){ "analyze", CASES "/tf_mistral/model", "--init-random", "3",
+                                            "--data", CASES "/tf_mistral/data.safetensors", "--dense-limit",
+                                            "0", "--max-products", "9", "--json", "options.json", NULL }));
     cr_assert(chdir("/") == 0);
-    all_seen("analyze", " --help  --label-smoothing  --class-weights ");
+    /* Token ids need a language model: the suite io/tokens cuts them. */
+    all_seen("analyze",
+             " --help  --label-smoothing  --class-weights  --sequence-length  --stride  --token-dtype ");
 }
 
 Test(options, every_option_of_the_other_commands, .init = ss_test_begin, .fini = ss_test_end)

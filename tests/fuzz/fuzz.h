@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,6 +92,23 @@ static inline void fuzz_archive(const char *path, const uint8_t *data, size_t si
     if (archive != NULL) sink = sink + fuzz_read(archive);
     ss_archive_close(archive);
     fuzz_end();
+}
+
+/* Sets the CRC of each stored member whose place can be found by the plain 32-bit fields. */
+static inline void fuzz_repair_zip(uint8_t *file, size_t size)
+{
+    for (size_t at = 0; at + 46 <= size; at++) {
+        if (memcmp(file + at, "PK\1\2", 4) != 0 || file[at + 10] != 0) continue;
+        uint32_t length = 0, local = 0;
+        memcpy(&length, file + at + 24, 4);
+        memcpy(&local, file + at + 42, 4);
+        if (local > size || size - local < 30) continue;
+        size_t begin = local + 30u + file[local + 26] + 256u * file[local + 27] + file[local + 28] +
+                       256u * file[local + 29];
+        if (begin > size || length > size - begin) continue;
+        uint32_t crc = (uint32_t)crc32(0, file + begin, length);
+        memcpy(file + at + 16, &crc, 4);
+    }
 }
 
 #endif

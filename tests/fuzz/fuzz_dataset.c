@@ -13,10 +13,13 @@ static void use(const ss_dataset *dataset)
     int64_t *index = NULL, start[9];
     int32_t  groups = (int32_t)ss_min64(samples, 8);
     for (int64_t i = 0; i < samples; i++) counted += ss_dataset_counted(dataset, i);
-    fuzz_check(counted <= samples * ss_dataset_target_length(dataset), "more targets than elements");
+    fuzz_check(counted <=
+                   samples * ss_max64(ss_dataset_target_length(dataset), ss_dataset_input_length(dataset)),
+               "more targets than elements");
     sink = sink + ss_array_value(ss_dataset_inputs(dataset), samples * ss_dataset_input_length(dataset) - 1);
-    sink =
-        sink + ss_array_value(ss_dataset_targets(dataset), samples * ss_dataset_target_length(dataset) - 1);
+    if (ss_dataset_targets(dataset) != NULL)
+        sink = sink +
+               ss_array_value(ss_dataset_targets(dataset), samples * ss_dataset_target_length(dataset) - 1);
     fuzz_check(ss_dataset_description(dataset)[0] != '\0', "no description");
     fuzz_status(ss_dataset_check_labels(fuzz_context, dataset, 10, SS_IGNORED_LABEL));
     ss_status status = ss_allocate(fuzz_context, samples, sizeof *index, (void **)&index);

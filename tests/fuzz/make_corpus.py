@@ -277,7 +277,6 @@ nz("deflate_noise", Zip().add(b"x.npy", X, deflate=True, stored=b"\xff" * 40, co
    "compressed data are damaged")
 nz("member_truncated", Zip().add(b"x.npy", X[:-1]).done(), "member 'x.npy': data: F32 of shape [2, 1] takes 8")
 nz("member_no_magic", Zip().add(b"x.npy", b"hello world, hello").done(), "member 'x.npy': header: no .npy magic")
-nz("pickle", Zip().add(b"archive/data.pkl", b"\x80\2}.").done(), "scripts/export_torch.py MODEL DATA OUT")
 
 
 # ---- IDX, gzip, others ---------------------------------------------------------------------------------------
@@ -315,8 +314,206 @@ ix("gzip_inner", gzip.compress(idx(8, (4,), b"\0\1\2"), mtime=0), "takes 4 bytes
 ix("empty", b"", "the file is empty")
 ix("text", b"hello world", "unknown format: expected safetensors")
 ix("one_byte", b"\0", "unknown format")
-ix("pickle_legacy", b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "scripts/export_torch.py MODEL DATA OUT")
+ix("pickle_legacy", b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "torch's format before 1.6")
 ix("pickle_4", b"\x80\4\x95\0\0\0\0", "scripts/export_torch.py MODEL DATA OUT")
+
+
+# ---- torch checkpoints ---------------------------------------------------------------------------------------
+class Mark:
+    """A value that stands for opcodes written out."""
+
+    def __init__(self, code):
+        self.code = code
+
+
+def glob(name):
+    module, _, rest = name.rpartition(".")
+    return Mark(b"c" + module.encode() + b"\n" + rest.encode() + b"\n")
+
+
+def call(function, *arguments):
+    return Mark(code_of(glob(function) if isinstance(function, str) else function) + code_of(tuple(arguments)) + b"R")
+
+
+def code_of(value):
+    """The opcodes that make a value, with the whitelist's opcodes only."""
+    if isinstance(value, Mark):
+        return value.code
+    if value is None or isinstance(value, bool):
+        return {None: b"N", True: b"\x88", False: b"\x89"}[value]
+    if isinstance(value, int):
+        if 0 <= value < 256:
+            return b"K" + bytes([value])
+        return b"\x8a\x09" + value.to_bytes(9, "little", signed=True) if abs(value) >= 2**63 else (
+            b"\x8a\x08" + value.to_bytes(8, "little", signed=True))
+    if isinstance(value, float):
+        return b"G" + struct.pack(">d", value)
+    if isinstance(value, str):
+        return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+    if isinstance(value, tuple):
+        return b"(" + b"".join(code_of(v) for v in value) + b"t"
+    if isinstance(value, list):
+        return b"](" + b"".join(code_of(v) for v in value) + b"e"
+    return b"}(" + b"".join(code_of(k) + code_of(v) for k, v in value.items()) + b"u"
+
+
+def storage(key="0", count=6, kind="torch.FloatStorage", what="storage"):
+    return Mark(code_of((what, glob(kind), key, "cpu", count)) + b"Q")
+
+
+def view(size=(2, 3), stride=(3, 1), offset=0, of=None, function="torch._utils._rebuild_tensor_v2", more=()):
+    return call(function, storage() if of is None else of, offset, tuple(size), tuple(stride), False,
+                call("collections.OrderedDict"), *more)
+
+
+def pickled(value):
+    return b"\x80\2" + code_of(value) + b"."
+
+
+def torch_zip(value, data=(bytes(24),), order=b"little", raw=None, version=b"3\n", folder=b"archive/", more=()):
+    z = Zip().add(folder + b"data.pkl", pickled(value) if raw is None else raw)
+    if order is not None:
+        z.add(folder + b"byteorder", order)
+    for i, content in enumerate(data):
+        z.add(folder + b"data/%d" % i, content)
+    for name, content in more:
+        z.add(folder + name, content)
+    return z.add(folder + b"version", version)
+
+
+def to(name, content, expected=None, **options):
+    put("torch", name, content if isinstance(content, bytes) else torch_zip(content, **options).done(), expected)
+
+
+def raw(name, code, expected=None):
+    """A bare pickle: the table reads it in a zip file, the fuzzer takes both."""
+    put("torch", name, torch_zip(None, raw=b"\x80\2" + code).done(), expected)
+
+
+W = {"a": view()}
+to("ok_plain", W)
+to("ok_parameter", {"a": call("torch._utils._rebuild_parameter", view(), True, call("collections.OrderedDict"))})
+to("ok_nested", {"model": {"_orig_mod.h.0.a": view(), "_orig_mod.b": view((3,), (1,), 0, storage("1", 3))},
+                 "model_args": {"n_layer": 2, "bias": False, "name": "x\ty", "rate": 1.5, "none": None,
+                                "list": [1, (2, "z")]}, "iter_num": -7}, data=(bytes(24), bytes(12)))
+to("ok_big", W, order=b"big")
+to("ok_no_order", W, order=None, folder=b"")
+to("ok_transposed", {"a": view((3, 2), (1, 3)), "module.b": view((1, 2), (77, 1), 4, storage("1", 6))},
+   data=(bytes(24), bytes(24)))
+to("ok_tied", {"a": view(), "b": view(), "e": view((0, 3), (3, 1))})
+to("ok_v3", {"a": view((5,), (2,), 1, storage("0", 24, "torch.storage.UntypedStorage"),
+                       "torch._utils._rebuild_tensor_v3", (glob("torch.uint16"),))})
+to("ok_pairs", call("collections.OrderedDict", [["a", view()]]))
+to("ok_zip64", torch_zip(W).zip64())
+to("ok_deflated", Zip().add(b"x/data.pkl", pickled(W), deflate=True).add(b"x/data/0", bytes(24), deflate=True).done())
+to("ok_no_crc", Zip().add(b"x/data.pkl", pickled(W), crc=0).add(b"x/data/0", bytes(range(24)), crc=0).done())
+to("ok_from_type", {"a": call("torch._tensor._rebuild_from_type_v2", glob("torch._utils._rebuild_tensor_v2"),
+                              glob("torch.nn.parameter.Parameter"),
+                              (storage(), 0, (2, 3), (3, 1), False, call("collections.OrderedDict")), {})})
+put("torch", "raw_plain", pickled(W))
+put("torch", "raw_dictionaries", pickled({"state_dict": {"a": view(), "b": view((8, 2), (1, 8), 0, storage("1", 16))},
+                                         "args": {"n": 3, "x": 0.5, "s": "text", "t": [None, True, (1, 2)]}}))
+for name, call_of in [("os_system", call("os.system", "true")), ("eval", call("builtins.eval", "1")),
+                      ("eval_2", call("__builtin__.eval", "1")), ("exec", call("builtins.exec", "1")),
+                      ("getattr", call("builtins.getattr", 1, "x")), ("popen", call("subprocess.Popen", "x")),
+                      ("load", call("torch.load", "x")), ("hub", call("torch.hub.load", "x", "y")),
+                      ("module", call("torch.nn.modules.linear.Linear", 3, 2)), ("numpy", call(
+                          "numpy.core.multiarray._reconstruct", glob("numpy.ndarray"), (0,), "b"))]:
+    to("class_" + name, {"a": call_of}, "is not among those of a state dict")
+to("class_in_optimizer", {"model": W, "optimizer": call("os.system", "true")}, "class 'os.system' is not among")
+to("class_type_called", {"a": call("torch.float32", 1)}, "torch.float32 is called")
+to("class_no_newline", torch_zip(None, raw=b"\x80\2cos").done(), "the name of a class does not end")
+to("class_long", torch_zip(None, raw=b"\x80\2c" + b"x" * 300 + b"\ny\n.").done(), "the name of a class is too long")
+raw("opcode_inst", b"(Vtrue\nios\nsystem\n.", "opcode UNICODE is not read")
+raw("opcode_global", b"X\2\0\0\0osX\6\0\0\0system\x93.", "opcode STACK_GLOBAL is not read")
+raw("opcode_ext", b"\x82\1.", "opcode EXT1 is not read")
+raw("opcode_bytes", b"C\1a.", "opcode SHORT_BINBYTES is not read")
+raw("opcode_dup", b"}2.", "opcode DUP is not read")
+raw("opcode_unknown", b"\xff.", "byte 2: unknown opcode 0xff")
+raw("protocol", b"\x80\x63.", "protocol 99 is unknown")
+raw("empty_pickle", b"", "the pickle does not end")
+raw("no_stop", b"}", "the pickle does not end")
+raw("behind_stop", b"}.}", "1 bytes behind the end of the pickle")
+raw("stop_empty", b".", "the stack holds 0 values, 1 are needed")
+raw("stop_in_mark", b"}(.", "the pickle ends inside a mark")
+raw("pop_through_mark", b"}(K\1s.", "the stack holds 1 values, 3 are needed")
+raw("mark_first", b"(t.", "the checkpoint is a tuple")
+raw("no_mark", b"}t.", "there is no mark")
+raw("odd_items", b"}(K\1u.", "a key of a dictionary has no value")
+raw("append_to_dict", b"}K\1a.", "expected a list to add to, found a dictionary")
+raw("set_item_on_list", b"]K\1K\1s.", "expected a dictionary to add to, found a list")
+raw("call_text", b"X\1\0\0\0a)R.", "expected a class and a tuple of arguments, found a string")
+raw("call_list", b"ccollections\nOrderedDict\n]R.", "found a class and a list")
+raw("build_tensor", code_of(view()) + b"}b.", "state is set on a tensor")
+raw("build_class", b"ctorch\nTensor\n}b.", "state is set on a class")
+raw("memo_missing", b"h\5.", "memo number 5 was never put")
+raw("memo_huge", b"}r\xff\xff\xff\xff.", "memo number 4294967295 in a pickle of")
+raw("text_beyond", b"X\xff\xff\xff\xffa.", "4294967295 bytes are announced")
+raw("number_cut", b"J\1\2", "4 bytes are announced, 2 are left")
+raw("root_number", b"K\1.", "the checkpoint is an integer: expected a dictionary")
+raw("root_list", b"].", "the checkpoint is a list")
+raw("root_itself", b"}q\0X\5\0\0\0modelh\0s.", "holds no state dict")
+raw("contains_itself", b"}q\0(X\1\0\0\0a" + code_of(view()) + b"X\1\0\0\0bh\0u.", "'b' stands twice or contains itself")
+raw("laughs", b"}q\0" + b"".join(b"}q%c(K\0h%cK\1h%cu" % (i, i - 1, i - 1) for i in range(1, 12)) +
+    b"}(X\1\0\0\0wh\x0bX\1\0\0\0a" + code_of(view()) + b"u.", "stands twice or contains itself")
+raw("deep", b"}(X\1\0\0\0a" + code_of(view()) + b"X\1\0\0\0b" + b"}X\1\0\0\0b" * 40 + b"}" + b"s" * 40 + b"u.",
+    "is nested too deeply")
+raw("deep_lists", b"]" * 20000 + b"a" * 19999 + b".", "the checkpoint is a list")
+raw("deep_tuples", b")" + b"\x85" * 20000 + b".", "the checkpoint is a tuple")
+raw("persistent_text", b"X\1\0\0\0aQ.", "persistent id: expected")
+to("persistent_what", {"a": view(of=storage(what="module"))}, "persistent id: expected")
+to("persistent_class", {"a": view(of=storage(kind="torch.Size"))}, "persistent id: expected the class of a storage")
+to("persistent_key", {"a": view(of=storage(key=0))}, "persistent id: expected the key of a storage, found an integer")
+to("persistent_negative", {"a": view(of=storage(count=-6))}, "persistent id: count: -6 is negative")
+to("storage_missing", {"a": view(of=storage("7"))}, "its storage, member 'archive/data/7', is missing")
+to("storage_outside", {"a": view(of=storage("../version"))}, "its storage, member 'archive/data/../version', is missing")
+to("storage_short", W, "declared with 6 elements of 4 bytes, member 'archive/data/0': 20 bytes", data=(bytes(20),))
+to("storage_long", W, "declared with 6 elements of 4 bytes", data=(bytes(28),))
+to("storage_huge", {"a": view(of=storage(count=2**62))}, "declared with 4611686018427387904 elements")
+to("storage_complex", {"a": view(of=storage(count=3, kind="torch.ComplexFloatStorage"))},
+   "state dict: 'a' is torch.ComplexFloatStorage: expected a dense tensor")
+to("storage_untyped", {"a": view(of=storage(kind="torch.storage.UntypedStorage"))}, "untyped storage has no dtype")
+to("float8", {"a": view(of=storage("0", 24, "torch.storage.UntypedStorage"), function="torch._utils._rebuild_tensor_v3",
+                        more=(glob("torch.float8_e4m3fn"),))}, "'a' is torch.float8_e4m3fn")
+to("quantised", {"a": call("torch._utils._rebuild_qtensor", storage(), 0, (2, 3), (3, 1), (), False, {})},
+   "'a' is torch._utils._rebuild_qtensor")
+to("sparse", {"a": call("torch._utils._rebuild_sparse_tensor", 1, ())}, "'a' is torch._utils._rebuild_sparse_tensor")
+to("size_negative", {"a": view((-2, 3))}, "size: -2 is negative")
+to("stride_negative", {"a": view((2, 3), (-3, 1))}, "stride: -3 is negative")
+to("stride_missing", {"a": view((2, 3), (1,))}, "a tensor of 2 dimensions has 1 strides")
+to("stride_beyond", {"a": view((2, 3), (4, 1))}, "tensor 'a': reaches to element 6 of a storage of 6")
+to("stride_overflow", {"a": view((2, 3), (2**63 - 1, 2**62))}, "its strides overflow")
+to("offset_beyond", {"a": view(offset=1)}, "tensor 'a': reaches to element 6")
+to("offset_huge", {"a": view(offset=2**63 - 1)}, "its strides overflow")
+to("size_overflow", {"a": view((2**40, 2**40), (0, 0))}, "overflows a 64-bit size")
+to("size_list", {"a": view(size=(2, "3"))}, "size: expected an integer, found a string")
+to("expanded", {"a": view((2**40, 3), (0, 1))}, "its elements share memory (an expanded tensor)")
+to("windows", {"a": view((4, 3), (1, 1))}, "its elements share memory")
+to("rank_9", {"a": view((1,) * 9, (1,) * 9)}, "size: at most 8 dimensions are supported, found 9")
+to("overlap_views", {"a": view(), "b": view((3,), (1,), 2)}, "tensors 'a' and 'b' share a part of their memory")
+to("overlap_transposed", {"a": view(), "b": view((3, 2), (1, 3))}, "share a part of their memory")
+to("arguments", {"a": call("torch._utils._rebuild_tensor_v2", storage())}, "takes 6 to 7 arguments, found 1")
+to("no_storage", {"a": view(of="x")}, "expected a storage, found a string")
+to("from_type_twice", {"a": call("torch._tensor._rebuild_from_type_v2", glob("torch._tensor._rebuild_from_type_v2"), 0,
+                                 (), 0)}, "expected a function and its arguments")
+to("key_nul", {"a\0b": view()}, "a key holds NUL")
+to("key_tuple", {(1, 2): view()}, "a key is a tuple")
+to("key_long", {"k" * 2000: view()}, "longer than 1024 bytes")
+to("names_twice", {"_orig_mod.a": view(), "a": view()}, "the name 'a' stands twice")
+to("no_tensors", {"epoch": 3}, "holds no state dict")
+to("list_in_state", {"a": view(), "b": [view()]}, "state dict: 'b' is a list")
+to("two_dictionaries", {"model": W, "state_dict": {"b": view()}, "n": 1}, "both 'model' and 'state_dict' hold tensors")
+to("deepspeed", {"module": W, "ds_version": "0.1"}, "a DeepSpeed checkpoint")
+to("megatron", {"model": W, "checkpoint_version": 3.0}, "a Megatron checkpoint")
+to("order", W, "expected 'little' or 'big'", order=b"middle")
+to("script", W, "a TorchScript archive", more=((b"constants.pkl", b"\x80\2)."),))
+to("crc", Zip().add(b"x/data.pkl", pickled(W), crc=5).add(b"x/data/0", bytes(24)).done(), "member 'x/data.pkl': CRC")
+to("crc_storage", Zip().add(b"x/data.pkl", pickled(W)).add(b"x/data/0", bytes(24), crc=5).done(), "member 'x/data/0': CRC")
+to("member_twice", Zip().add(b"x/data.pkl", pickled(W)).add(b"x/data/0", bytes(24)).add(b"x/data/0", bytes(24)).done(),
+   "member 'x/data/0': stands twice")
+to("member_overlap", Zip().add(b"x/data.pkl", pickled(W)).add(b"x/data/0", bytes(24), size=40, compressed=40).add(
+    b"x/data/1", bytes(24)).done(), "member 'x/data/1': overlaps")
+to("cut", torch_zip(W).done()[:-30], "zip: no end of central directory")
 
 
 # ---- data sets, JSON, networks -------------------------------------------------------------------------------
@@ -360,6 +557,74 @@ put("dataset", "mask_length", dataset(struct.pack("<4q", 1, 2, 3, 4), YS, x_type
 put("dataset", "nan_other", dataset(XS, YS, more=floats(float("nan"), 0), weights=tensor("F32", (2,), (32, 40))),
     "array 'weights' holds NaN at [0]")
 put("dataset", "bytes", dataset(b"\0\1\2\3", YS, x_type="U8"), "array 'x' has type U8: state what the network sees")
+
+def ids(values=(1, 2, 3, 4), shape=(2, 2), kind="I64", labels=(2, -100, 4, -100), **others):
+    """input_ids, labels unless None, and others of shape [2, 2]: name=values or (values, shape, type)."""
+    header, data = {}, b""
+    arrays = {"input_ids": (values, shape, kind)}
+    if labels is not None:
+        arrays["labels"] = (labels, (2, 2), "I64")
+    arrays.update(others)
+    for name, (elements, extents, dtype) in arrays.items():
+        code = {"I64": "q", "F32": "f", "U8": "B", "I32": "i"}[dtype]
+        content = struct.pack(f"<{len(elements)}{code}", *elements)
+        header[name] = tensor(dtype, extents, (len(data), len(data) + len(content)))
+        data += content
+    return safetensors(header, data)
+
+
+put("dataset", "ok_ids_alone", ids(labels=None))
+put("dataset", "ok_ids_types", ids(token_type_ids=((0, 1, 0, 1), (2, 2), "I32"), attention_mask=((1, 1, 1, 0), (2, 2), "U8")))
+put("dataset", "ok_ids_unlabelled_mask", ids(labels=None, attention_mask=((1, 1, 1, 1), (2, 2), "I64")))
+put("dataset", "ids_negative", ids((1, -2, 3, 4)), "array 'input_ids': id -2 at [0, 1] is negative")
+put("dataset", "ids_floats", ids((1, 2, 3, 4), kind="F32"), "array 'input_ids': expected integers, which token ids are")
+put("dataset", "mask_values", ids(attention_mask=((1, 2, 1, 1), (2, 2), "I64")),
+    "array 'attention_mask': id 2 at [0, 1]: expected one between 0 and 1")
+put("dataset", "mask_floats", ids(attention_mask=((1, 0, 1, 1), (2, 2), "F32")),
+    "array 'attention_mask': expected integers of shape [2, 2], as 'input_ids', found F32 [2, 2]")
+put("dataset", "mask_shape", ids(attention_mask=((1, 1), (2,), "I64")), "expected integers of shape [2, 2]")
+put("dataset", "mask_empty", ids(attention_mask=((1, 1, 0, 0), (2, 2), "I64")), "sample 1 attends to nothing")
+put("dataset", "mask_unlabelled", ids(labels=None, attention_mask=((1, 1, 1, 0), (2, 2), "I64")),
+    "masks tokens, and there are no labels")
+put("dataset", "types_negative", ids(token_type_ids=((0, -1, 0, 0), (2, 2), "I64")),
+    "array 'token_type_ids': id -1 at [0, 1] is negative")
+put("dataset", "positions_shape", ids(position_ids=((0, 1), (2, 1), "I64")), "array 'position_ids': expected integers")
+put("dataset", "stream", npy(dictionary("'<u2'", shape="(3,)"), bytes(6)), "holds one array of 3 integers: --sequence-length")
+IDS = struct.pack("<40H", *range(40))
+put("tokens", "u16", IDS)
+put("tokens", "i64", struct.pack("<12q", *range(11), -1))
+put("tokens", "llmc", struct.pack("<3I", 20240520, 1, 40) + bytes(1012) + IDS)
+put("tokens", "llmc_llama", struct.pack("<3I", 20240801, 7, 20) + bytes(1012) + struct.pack("<20I", *range(20)))
+put("tokens", "llmc_cut", struct.pack("<3I", 20240520, 1, 40) + bytes(100))
+put("tokens", "npy_stream", npy(dictionary("'<u2'", shape="(40,)"), IDS))
+put("tokens", "npy_rows", npy(dictionary("'<u2'", shape="(4, 10)"), IDS))
+put("tokens", "npy_floats", npy(dictionary("'<f2'", shape="(40,)"), IDS))
+put("tokens", "safetensors", ids(labels=None))
+put("tokens", "safetensors_stream", safetensors({"tokens": tensor("U16", (40,), (0, 80))}, IDS))
+
+LETTERS = [b if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174 else None for b in range(256)]
+OTHERS = iter(range(256, 512))
+VOCABULARY = {chr(next(OTHERS) if b is None else b): i for i, b in enumerate(LETTERS)} | {"ab": 256, "aba": 257}
+TOKENIZER = {"added_tokens": [{"id": 300, "content": "<x>"}], "normalizer": None,
+             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                 {"type": "Split", "pattern": {"Regex": " ?\\p{L}+|\\s+(?!\\S)|."}, "behavior": "Isolated", "invert": False},
+                 {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]},
+             "model": {"type": "BPE", "ignore_merges": True, "vocab": VOCABULARY, "merges": [["a", "b"], "ab a"]}}
+put("tokenizer", "sequence", json.dumps(TOKENIZER).encode())
+put("tokenizer", "byte_level", json.dumps(TOKENIZER | {"pre_tokenizer": {"type": "ByteLevel"}, "normalizer": {"type": "NFC"}},
+                                          ensure_ascii=False).encode())
+put("tokenizer", "text", ">Before we <x>aba abab ab's  12é\n\n".encode())
+put("tokenizer", "text_long", b">" + b"ab" * 300)
+put("tokenizer", "text_bad", b">a\xff")
+
+for name, text in [
+    ("config", '{"model_type": "gpt2", "n_embd": 4}'), ("index", '{"weight_map": {"a": "s"}}'),
+    ("index_outside", '{"weight_map": {"a": "../s"}}'), ("index_missing", '{"weight_map": {"a": "t", "b": "s"}}'),
+    ("quantised", '{"quantization_config": {"quant_method": "gptq", "bits": 4}}'),
+    ("adapter", '{"r": 2, "base_model_name_or_path": "org/name"}'), ("adapter_itself", '{"base_model_name_or_path": "."}'),
+    ("name", "org/name@0123abcd"), ("name_plain", "gpt2"), ("name_bad", "../../etc/passwd"), ("name_revision", "a/b@refs/pr/1"),
+]:
+    put("huggingface", name, text.encode())
 
 for name, text, expected in [
     ("ok_object", '{"type": "Linear", "a": [1, 2.5, {"b": null}], "c": true, "d": "x"}', None),

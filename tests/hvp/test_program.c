@@ -43,7 +43,7 @@ Test(program, gradient_is_the_derivative_of_the_loss, .init = ss_test_begin, .fi
         for (int64_t i = 0; i < f.graph->layout.n; i++) slope += g[i] * v[i];
         for (int k = 1; k <= 3; k++) {
             static const double weight[3] = { 45.0 / 60, -9.0 / 60, 1.0 / 60 };
-            double              h = kind == FIXTURE_KINKED ? 1e-4 : 1e-3;
+            double              h = kind >= FIXTURE_KINKED ? 1e-4 : 1e-3;
             fixture_gradient(&f, 3, k * h, v, other, &plus);
             fixture_gradient(&f, 3, -k * h, v, other, &minus);
             expected += weight[k - 1] * (plus - minus) / h;
@@ -72,32 +72,33 @@ Test(program, product_is_the_derivative_of_the_gradient, .init = ss_test_begin, 
     }
 }
 
-/* Every plan against the one with everything cached in one micro-batch. */
-static void compare_plans(const char *device, ss_real real, double tolerance)
+/* Plans, spread over all 40 of them, against the one with everything cached in one micro-batch. */
+static void compare_plans(const char *device, ss_real real, double tolerance, int plans)
 {
     static const ss_product products[] = { SS_PRODUCT_HESSIAN, SS_PRODUCT_GAUSS_NEWTON,
                                            SS_PRODUCT_FISHER_EMPIRICAL, SS_PRODUCT_FISHER_MONTE_CARLO,
                                            SS_PRODUCT_RESIDUAL };
     for (fixture_kind kind = 0; kind < FIXTURE_KIND_COUNT; kind++)
-        for (size_t k = 0; k < sizeof products / sizeof *products; k++) {
+        for (size_t which = 0; which < sizeof products / sizeof *products; which++) {
             fixture f;
             double  v[3 * MAXIMUM], reference[3 * MAXIMUM], hv[3 * MAXIMUM];
             fixture_create(&f, kind, device, real, 0.01, NULL);
             int64_t n = f.graph->layout.n;
             for (uint64_t l = 0; l < 3; l++) fixture_random(&f, 10 + l, v + (int64_t)l * n);
-            ss_program_options options = product_options(products[k], 11, 100, SS_CACHE_NONE, 1);
+            ss_program_options options = product_options(products[which], 11, 100, SS_CACHE_NONE, 1);
             for (int l = 0; l < 3; l++) fixture_product(&f, &options, 1, v + l * n, reference + l * n);
-            for (int plan = 0; plan < 40; plan++) {
-                options = product_options(products[k], 1 + plan % 5 * 2, plan % 3, (ss_cache)(1 + plan % 4),
-                                          1 + plan % 3);
+            for (int k = 0, plan = 0; k < plans; k++, plan = 13 * k % 40) {
+                options = product_options(products[which], 1 + plan % 5 * 2, plan % 3,
+                                          (ss_cache)(1 + plan % 4), 1 + plan % 3);
                 options.stream_weights = plan % 7 == 0;
                 options.layer_major = plan % 4 != 3 && plan % 5 == 1;
                 options.segment = plan / 10;
+                options.keep_logits = plan % 3 == 1;
                 memset(hv, 0, sizeof hv);
                 fixture_product(&f, &options, options.lanes, v, hv);
                 double error = ss_test_relative_error(options.lanes * n, hv, reference, 0);
                 cr_assert(error < tolerance, "%s: fixture %d, product %d, plan %d: error %g", device,
-                          (int)kind, (int)k, plan, error);
+                          (int)kind, (int)which, plan, error);
             }
             fixture_destroy(&f);
         }
@@ -105,15 +106,15 @@ static void compare_plans(const char *device, ss_real real, double tolerance)
 
 Test(program, all_plans_agree, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu", SS_FLOAT64, 1e-13);
+    compare_plans("cpu", SS_FLOAT64, 1e-13, 40);
 }
 Test(program, all_plans_agree_float32, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu", SS_FLOAT32, 1e-5);
+    compare_plans("cpu", SS_FLOAT32, 1e-5, 40);
 }
 Test(program, all_plans_agree_checked, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu-check", SS_FLOAT64, 1e-13);
+    compare_plans("cpu-check", SS_FLOAT64, 1e-13, 14);
 }
 
 Test(program, hessian_is_gauss_newton_plus_residual, .init = ss_test_begin, .fini = ss_test_end)
@@ -164,31 +165,50 @@ Test(program, products_are_symmetric, .init = ss_test_begin, .fini = ss_test_end
 }
 
 /* F = sum of outer products of the targets' own gradients, from gradients of single samples. */
-Test(program, fisher_is_the_sum_of_outer_products, .init = ss_test_begin, .fini = ss_test_end)
+static void compare_with_outer_products(fixture *f)
 {
-    fixture f;
-    double  v[MAXIMUM], fv[MAXIMUM], expected[MAXIMUM] = { 0 }, g[MAXIMUM];
-    fixture_create(&f, FIXTURE_PLAIN, "cpu", SS_FLOAT64, 0, NULL);
-    int64_t n = f.graph->layout.n;
-    fixture_random(&f, 6, v);
+    double  v[MAXIMUM], fv[MAXIMUM], expected[MAXIMUM] = { 0 }, g[MAXIMUM], counted = 0;
+    int64_t n = f->graph->layout.n;
+    fixture_random(f, 6, v);
     ss_program_options options = product_options(SS_PRODUCT_FISHER_EMPIRICAL, 4, 1, SS_CACHE_NONE, 1);
-    fixture_product(&f, &options, 1, v, fv);
+    fixture_product(f, &options, 1, v, fv);
     for (int64_t i = 0; i < FIXTURE_SAMPLES; i++) {
-        if (f.ids[i] < 0) continue;
+        int64_t            targets;
+        ss_samples         one = { &i, 1 };
         ss_program        *p;
         ss_program_options gradient = {
-            .computation = SS_COMPUTE_GRADIENT, .micro_batch = 1, .lanes = 1, .samples = { &i, 1 }
+            .computation = SS_COMPUTE_GRADIENT, .micro_batch = 1, .lanes = 1, .samples = one
         };
         double padded[4096], dot = 0;
-        ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &gradient, &p));
+        ss_problem_normaliser(f->problem, &one, &(double){ 0 }, &targets);
+        if (targets == 0) continue;
+        cr_assert_eq(targets, 1);
+        counted++;
+        ss_test_require(ss_program_compile(ss_test_context, f->backend, f->problem, &gradient, &p));
         ss_test_require(ss_program_run(p, 1, NULL, 0, padded, 0));
         ss_program_destroy(p);
-        ss_layout_pack(&f.graph->layout, SS_FLOAT64, padded, g);
+        ss_layout_pack(&f->graph->layout, SS_FLOAT64, padded, g);
         for (int64_t j = 0; j < n; j++) dot += g[j] * v[j];
-        for (int64_t j = 0; j < n; j++) expected[j] += g[j] * dot / (FIXTURE_SAMPLES - 1);
+        for (int64_t j = 0; j < n; j++) expected[j] += g[j] * dot;
     }
+    for (int64_t j = 0; j < n; j++) expected[j] /= counted;
     cr_assert(ss_test_relative_error(n, fv, expected, 0) < 1e-12);
-    fixture_destroy(&f);
+}
+
+Test(program, fisher_is_the_sum_of_outer_products, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const fixture_kind kinds[] = { FIXTURE_PLAIN, FIXTURE_TOKENS, FIXTURE_ATTENTION };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        fixture f;
+        fixture_create(&f, kinds[k], "cpu", SS_FLOAT64, 0, NULL);
+        for (int64_t i = 0; f.labels && i < FIXTURE_SAMPLES * FIXTURE_TOKENS_PER_SAMPLE; i++) {
+            int64_t sample = i / FIXTURE_TOKENS_PER_SAMPLE, token = i % FIXTURE_TOKENS_PER_SAMPLE;
+            f.labels[i] = token == 1 + sample % 4 ? f.ids[i] : SS_IGNORED_LABEL; /* one per sample */
+        }
+        fixture_renew_problem(&f, kinds[k]);
+        compare_with_outer_products(&f);
+        fixture_destroy(&f);
+    }
 }
 
 /* In expectation over the labels F = G (without decay). */

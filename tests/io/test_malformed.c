@@ -97,7 +97,7 @@ Test(malformed, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_t
 /* What the generator calls good (ok_*) opens: the table is not right because everything is refused. */
 Test(malformed, good_files_open, .init = ss_test_begin, .fini = ss_test_end)
 {
-    static const char *const kinds[] = { "safetensors", "npy", "npz", "idx", "json" };
+    static const char *const kinds[] = { "safetensors", "npy", "npz", "idx", "json", "torch" };
     int                      opened = 0;
     char                     folder[512], path[1024];
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {

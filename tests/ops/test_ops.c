@@ -20,6 +20,63 @@ static const ss_op_case linear_cases[] = {
     { .name = "linear 13 to 17", .op = &ss_op_linear, .attributes = { .columns = 17 }, .batch = 7, .n_inputs = 1,
       .rank = 1, .shape = { 13 }, .n_parameters = 2, .parameter_rank = { 2, 1 },
       .parameter_shape = { { 17, 13 }, { 17 } } },
+    { .name = "linear, weight stored transposed", .op = &ss_op_linear,
+      .attributes = { .columns = 3, .transposed = true }, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 4 },
+      .n_parameters = 2, .parameter_rank = { 2, 1 }, .parameter_shape = { { 4, 3 }, { 3 } } },
+};
+
+static const int64_t repeated_ids[] = { 2, 0, 2, 5, 2, 6, 0, 2, 3, 3 };
+
+static const ss_op_case token_cases[] = {
+    { .name = "embedding", .op = &ss_op_embedding, .attributes = { .alpha = 1.0 }, .batch = 2, .n_inputs = 1,
+      .rank = 1, .shape = { 5 }, .input = { { .limit = 7, .integers = repeated_ids } }, .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 7, 3 } } },
+    { .name = "embedding with a factor", .op = &ss_op_embedding, .attributes = { .alpha = -0.75 }, .batch = 3,
+      .n_inputs = 1, .rank = 1, .shape = { 4 }, .input = { { .limit = 3 } }, .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 3, 5 } } },
+    { .name = "row scale", .op = &ss_op_row_scale, .batch = 2, .n_inputs = 2, .rank = 2, .shape = { 3, 4 },
+      .input = { { 0 }, { .rank = 2, .shape = { 3, 1 } } } },
+    { .name = "class token and positions", .op = &ss_op_class_token, .batch = 3, .n_inputs = 1, .rank = 2,
+      .shape = { 4, 3 }, .n_parameters = 2, .parameter_rank = { 1, 2 }, .parameter_shape = { { 3 }, { 5, 3 } } },
+    { .name = "class token alone", .op = &ss_op_class_token, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 3 },
+      .n_parameters = 1, .parameter_rank = { 1 }, .parameter_shape = { { 3 } } },
+    { .name = "positions alone", .op = &ss_op_class_token, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 3 },
+      .n_parameters = 2, .parameter_rank = { 0, 2 }, .parameter_shape = { { 0 }, { 2, 3 } } },
+};
+
+static const ss_op_case router_cases[] = {
+    { .name = "router, 2 of 5", .op = &ss_op_router, .attributes = { .top_k = 2 }, .batch = 2, .n_inputs = 1,
+      .rank = 2, .shape = { 2, 5 } },
+    { .name = "router, 1 of 3", .op = &ss_op_router, .attributes = { .top_k = 1 }, .batch = 2, .n_inputs = 1,
+      .rank = 1, .shape = { 3 }, .weak = ~(ss_mask)0 },
+    { .name = "router, all of 4", .op = &ss_op_router, .attributes = { .top_k = 4 }, .batch = 3, .n_inputs = 1,
+      .rank = 1, .shape = { 4 } },
+};
+
+#define HEAD(classes, ...)                                                                                   \
+    .op = &ss_op_head, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 3, 4 }, .n_parameters = 2,             \
+    .parameter_shape = { { classes, 4 }, { classes } },                                                        \
+    .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .columns = classes, __VA_ARGS__ }
+#define WITH_BIAS    .parameter_rank = { 2, 1 }
+#define WITHOUT_BIAS .parameter_rank = { 2, 0 }
+#define WEAK_TARGET  .weak = SS_BIT(SS_PRIMAL, SS_TARGET)
+
+static const ss_op_case head_cases[] = {
+    { .name = "head with bias in chunks", HEAD(5, .class_ids = true, .chunk = 4), WITH_BIAS, WEAK_TARGET },
+    { .name = "head in one chunk, logits kept", HEAD(5, .class_ids = true, .keep_logits = true), WITHOUT_BIAS,
+      WEAK_TARGET },
+    { .name = "head in chunks, logits kept", HEAD(3, .class_ids = true, .keep_logits = true, .chunk = 1), WITH_BIAS,
+      WEAK_TARGET },
+    { .name = "head with a soft cap", HEAD(4, .class_ids = true, .cap = 1.5, .chunk = 5), WITH_BIAS, WEAK_TARGET },
+    { .name = "head with a soft cap, logits kept", HEAD(4, .class_ids = true, .cap = 0.7, .keep_logits = true),
+      WITHOUT_BIAS, WEAK_TARGET },
+    { .name = "head, smoothed, with class weights", HEAD(5, .class_ids = true, .smoothing = 0.1, .chunk = 2),
+      WITHOUT_BIAS, .class_weights = true },
+    { .name = "head of distributions", HEAD(3, .chunk = 4), WITH_BIAS, WEAK_TARGET },
+    { .name = "residual of a head", HEAD(5, .class_ids = true, .residual = true, .chunk = 4), WITH_BIAS,
+      WEAK_TARGET },
+    { .name = "residual of a head with a soft cap", HEAD(4, .class_ids = true, .residual = true, .cap = 1.2),
+      WITH_BIAS, WEAK_TARGET },
 };
 
 static const ss_op_case elementwise_cases[] = {
@@ -69,6 +126,42 @@ static const ss_op_case loss_cases[] = {
       .attributes = { .loss = SS_LOSS_CROSS_ENTROPY, .smoothing = 0.2 }, .batch = 3, .n_inputs = 1, .rank = 1,
       .shape = { 4 }, .class_weights = true },
 };
+
+#define HEADS(T, H, D) .rank = 3, .shape = { T, H, D }
+/* keys and values of fewer heads than the queries have */
+#define SHARED_KEYS(T, H, D) .input = { [1] = { .rank = 3, .shape = { T, H, D } }, [2] = { .rank = 3, .shape = { T, H, D } } }
+#define MASKED(T, values) .input = { [3] = { .rank = 1, .shape = { T }, .limit = 2, .integers = values } }
+
+/* the first sample padded on the left, so that its first query sees nothing, the second one on the right */
+static const int64_t padding[] = { 0, 1, 1, 1, 1, 1, 1, 0 };
+
+static const ss_op_case attention_cases[] = {
+    { .name = "attention", .op = &ss_op_attention, .attributes = { .heads = 2, .key_heads = 2, .scale = 0.6 },
+      .batch = 2, .n_inputs = 3, HEADS(3, 2, 2) },
+    { .name = "causal attention, shared keys", .op = &ss_op_attention,
+      .attributes = { .heads = 2, .key_heads = 1, .scale = 0.5, .causal = true }, .batch = 1, .n_inputs = 3,
+      HEADS(5, 2, 3), SHARED_KEYS(5, 1, 3) },
+    { .name = "attention through a window", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .causal = true, .window = 3 }, .batch = 1,
+      .n_inputs = 3, HEADS(7, 1, 2) },
+    { .name = "causal attention with padding", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .causal = true }, .batch = 2, .n_inputs = 4,
+      HEADS(4, 1, 2), MASKED(4, padding) },
+    { .name = "attention with padding, capped", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 0.7, .cap = 1.5 }, .batch = 2, .n_inputs = 4,
+      HEADS(4, 1, 2), MASKED(4, padding) },
+    { .name = "causal attention, capped, of dimension 1", .op = &ss_op_attention,
+      .attributes = { .heads = 1, .key_heads = 1, .scale = 1.0, .causal = true, .cap = 2.0 }, .batch = 1,
+      .n_inputs = 3, HEADS(4, 1, 1) },
+};
+
+static const ss_op_case rope_cases[] = {
+    { .name = "rope", .op = &ss_op_rope, .batch = 2, .n_inputs = 1, HEADS(3, 2, 4), .n_parameters = 1,
+      .parameter_rank = { 2 }, .parameter_shape = { { 3, 4 } }, .constant = { true } },
+    { .name = "rope of a part, of fewer tokens than the table has", .op = &ss_op_rope, .batch = 1, .n_inputs = 1,
+      HEADS(2, 3, 5), .n_parameters = 1, .parameter_rank = { 2 }, .parameter_shape = { { 4, 2 } },
+      .constant = { true }, },
+};
 /* clang-format on */
 
 static void check_rows(const ss_op_case *rows, size_t count)
@@ -103,6 +196,21 @@ Test(ops, elementwise, .init = begin, .fini = ss_test_end)
     CHECK_ROWS(elementwise_cases);
 }
 
+Test(ops, tokens, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(token_cases);
+}
+
+Test(ops, router, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(router_cases);
+}
+
+Test(ops, head, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(head_cases);
+}
+
 Test(ops, norm, .init = begin, .fini = ss_test_end)
 {
     CHECK_ROWS(norm_cases);
@@ -111,6 +219,16 @@ Test(ops, norm, .init = begin, .fini = ss_test_end)
 Test(ops, loss, .init = begin, .fini = ss_test_end)
 {
     CHECK_ROWS(loss_cases);
+}
+
+Test(ops, attention, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(attention_cases);
+}
+
+Test(ops, rope, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(rope_cases);
 }
 
 /* All functions of the table, by the table: a new one is tested without a change here. */
@@ -163,9 +281,16 @@ static ss_mask names_too_much(const ss_node *node, ss_sweep sweep, ss_mask have,
     return sweep == SS_BACKWARD && reads != 0 ? reads | X_0 : reads;
 }
 
-static int deviations_of(ss_op op)
+/* Of a head: the Gauss-Newton product without the weight's tangent. */
+static ss_status half_a_head(const ss_call *call, ss_sweep sweep)
 {
-    ss_op_case row = linear_cases[0];
+    ss_call copy = *call;
+    if (sweep == SS_CURVATURE) copy.operand[SS_OPERAND(SS_TANGENT, SS_W)].data = NULL;
+    return ss_op_head.sweep(&copy, sweep);
+}
+
+static int deviations_of(ss_op op, ss_op_case row)
+{
     row.op = &op;
     return ss_op_case_check(&row, "cpu", SS_FLOAT64, NULL);
 }
@@ -174,15 +299,18 @@ Test(ops, harness_notices_wrong_answers, .init = begin, .fini = ss_test_end)
 {
     ss_op wrong = ss_op_linear;
     wrong.sweep = half_a_sweep;
-    cr_expect(deviations_of(wrong) > 0, "a missing term was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "a missing term was not noticed");
     wrong = ss_op_linear;
     wrong.sweep = forgets_accumulation;
-    cr_expect(deviations_of(wrong) > 0, "a forgotten accumulation was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "a forgotten accumulation was not noticed");
     wrong = ss_op_linear;
     wrong.needs = names_too_little;
-    cr_expect(deviations_of(wrong) > 0, "an operand read but not named was not noticed");
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "an operand read but not named was not noticed");
     wrong = ss_op_linear;
     wrong.needs = names_too_much;
-    cr_expect(deviations_of(wrong) > 0, "an operand named but not read was not noticed");
-    cr_expect_eq(deviations_of(ss_op_linear), 0);
+    cr_expect(deviations_of(wrong, linear_cases[0]) > 0, "an operand named but not read was not noticed");
+    cr_expect_eq(deviations_of(ss_op_linear, linear_cases[0]), 0);
+    wrong = ss_op_head;
+    wrong.sweep = half_a_head;
+    cr_expect(deviations_of(wrong, head_cases[0]) > 0, "a missing tangent of a head was not noticed");
 }

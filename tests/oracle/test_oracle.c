@@ -18,11 +18,14 @@ typedef struct tolerance {
 } tolerance;
 
 static const tolerance tolerances[] = { [SS_FLOAT32] = { 2e-5, 1e-5 }, [SS_FLOAT64] = { 1e-9, 1e-8 } };
+static const tolerance deep[] = { [SS_FLOAT32] = { 3e-5, 1e-5 }, [SS_FLOAT64] = { 1e-9, 1e-8 } };
+
+#define DENSE 2500 /* parameters up to which the reference stores all eigenvalues */
 
 /* What the run has seen. */
 typedef struct tally {
     ss_real real;
-    int     run, skipped, failed;
+    int     run, skipped, large, failed;
     char    names[4096]; /* of the skipped cases, with what they lack */
 } tally;
 
@@ -32,6 +35,7 @@ typedef struct trial {
     ss_objective *objective;
     ss_real       real;
     int64_t       n;
+    tolerance     allowed;  /* of the family */
     double        worst;    /* largest error divided by its tolerance */
     char          what[64]; /* where */
 } trial;
@@ -67,14 +71,14 @@ static ss_status check_gradient(trial *t, double *found, double *wanted)
     SS_TRY(ss_objective_operator(t->objective, SS_PRODUCT_HESSIAN, t->real, NULL, NULL, &op));
     SS_TRY(backend->class->allocate(backend, op.layout->padded * (int64_t)ss_real_size(t->real), &g));
     SS_TRY(ss_objective_gradient(t->objective, t->real, NULL, NULL, g, &value));
-    note(t, "loss", fabs(value.loss - loss) / fmax(loss, 1), tolerances[t->real].vector);
+    note(t, "loss", fabs(value.loss - loss) / fmax(loss, 1), t->allowed.vector);
     SS_TRY(ss_objective_loss(t->objective, t->real, NULL, NULL, &value, NULL));
-    note(t, "loss alone", fabs(value.loss - loss) / fmax(loss, 1), tolerances[t->real].vector);
+    note(t, "loss alone", fabs(value.loss - loss) / fmax(loss, 1), t->allowed.vector);
     SS_TRY(ss_operator_pack(&op, g, found));
     SS_TRY(ss_golden_vector(t->golden, "gradient", wanted));
     note(t, "gradient",
          ss_test_relative_error(t->n, found, wanted, sqrt(t->golden->lambda_abs * fmax(loss, 1))),
-         tolerances[t->real].vector);
+         t->allowed.vector);
 fail:
     backend->class->release(backend, g);
     ss_operator_destroy(&op);
@@ -98,7 +102,7 @@ static ss_status check_product(trial *t, ss_product product, const char *name, d
     SS_TRY(ss_operator_apply(&op, 1, x, padded, y, padded));
     SS_TRY(ss_operator_pack(&op, y, found));
     SS_TRY(ss_golden_vector(t->golden, name, wanted));
-    note(t, name, ss_test_relative_error(t->n, found, wanted, scale), tolerances[t->real].vector);
+    note(t, name, ss_test_relative_error(t->n, found, wanted, scale), t->allowed.vector);
 fail:
     backend->class->release(backend, x);
     backend->class->release(backend, y);
@@ -126,7 +130,7 @@ static void check_values(trial *t, const ss_dense_result *dense)
         }
     }
     /* A Hessian that is zero has no scale: whatever is found must be zero exactly. */
-    note(t, "eigenvalues", worst, tolerances[t->real].value);
+    note(t, "eigenvalues", worst, t->allowed.value);
 }
 
 static void check_inertia(trial *t, const ss_dense_result *dense)
@@ -155,6 +159,37 @@ static ss_status check_spectrum(trial *t)
     check_inertia(t, dense);
 fail:
     ss_dense_result_destroy(dense);
+    ss_operator_destroy(&op);
+    return status;
+}
+
+/* The ends of a spectrum that is too large to be formed: five eigenvalues at each, by Lanczos. */
+static ss_status check_ends(trial *t)
+{
+    static const char *const keys[] = { "eigenvalues_low", "eigenvalues_high" };
+    ss_status                status = SS_OK;
+    ss_operator              op = { 0 };
+    ss_eigen_options         options;
+    ss_eigen_result         *result = NULL;
+    double                   worst = 0, scale = fmax(t->golden->lambda_abs, 1e-300);
+
+    ss_eigen_options_pairs(&options, 5, 5);
+    if (t->real == SS_FLOAT32) options.rtol_low = options.rtol_high = 1e-4;
+    SS_TRY(ss_objective_operator(t->objective, SS_PRODUCT_HESSIAN, t->real, NULL, NULL, &op));
+    SS_TRY(ss_eigen_solve(&op, &options, &result));
+    note(t, "both ends converged", result->low_reached && result->high_reached ? 0 : INFINITY, 1);
+    for (int k = 0; k < 2; k++) {
+        const json_t *list = json_object_get(t->golden->facts, keys[k]);
+        int64_t       count = (int64_t)json_array_size(list);
+        for (int64_t i = 0; i < count; i++) {
+            double value = json_number_value(json_array_get(list, (size_t)i));
+            double found = result->ritz[k == 0 ? i : result->size - count + i].value;
+            worst = fmax(worst, fabs(found - value) / scale);
+        }
+    }
+    note(t, "eigenvalues", worst, t->allowed.value);
+fail:
+    ss_eigen_result_destroy(result);
     ss_operator_destroy(&op);
     return status;
 }
@@ -200,7 +235,9 @@ static ss_status check_case(ss_golden *golden, ss_real real, trial *t)
 {
     ss_status status = SS_OK;
     double   *found = NULL, *wanted = NULL;
+    bool      sequential = strcmp(ss_golden_text(golden, "family"), "sequential") == 0;
     *t = (trial){ .golden = golden, .real = real, .n = ss_network_n(golden->network) };
+    t->allowed = sequential ? tolerances[real] : deep[real];
     SS_TRY(ss_golden_objective(golden, real, &t->objective));
     note(t, "n_parameters", fabs((double)t->n - ss_golden_number(golden, "n_parameters")), 0.5);
     SS_TRY(SS_NEW_ARRAY(golden->context, t->n, &found));
@@ -208,8 +245,8 @@ static ss_status check_case(ss_golden *golden, ss_real real, trial *t)
     SS_TRY(check_gradient(t, found, wanted));
     SS_TRY(check_product(t, SS_PRODUCT_HESSIAN, "Hv", found, wanted));
     SS_TRY(check_product(t, SS_PRODUCT_GAUSS_NEWTON, "Gv", found, wanted));
-    SS_TRY(check_spectrum(t));
-    SS_TRY(check_verdict(t, true));
+    SS_TRY(t->n <= DENSE ? check_spectrum(t) : check_ends(t));
+    if (t->n <= DENSE) SS_TRY(check_verdict(t, true));
     SS_TRY(check_verdict(t, false));
 fail:
     ss_objective_destroy(t->objective);
@@ -229,6 +266,9 @@ static void visit(void *user, const char *folder)
         size_t used = strlen(all->names);
         snprintf(all->names + used, sizeof all->names - used, "  %s\n", golden.name);
         all->skipped++;
+    } else if (status == SS_OK && ss_golden_text(&golden, "recipe") != NULL) {
+        printf("%-28s is too large for this suite: oracle/real\n", golden.name);
+        all->large++;
     } else {
         if (status == SS_OK) status = check_case(&golden, all->real, &t);
         bool good = status == SS_OK && t.worst <= 1;
@@ -248,8 +288,9 @@ static void run_all(ss_real real)
 {
     tally   all = { .real = real };
     int64_t count = ss_golden_visit(visit, &all);
-    printf("%s: %lld cases, %d run, %d failed, %d skipped because family or layer is not yet supported:\n%s",
-           ss_real_name(real), (long long)count, all.run, all.failed, all.skipped, all.names);
+    printf("%s: %lld cases, %d run, %d failed, %d left to oracle/real, %d skipped because "
+           "family or layer is not yet supported:\n%s",
+           ss_real_name(real), (long long)count, all.run, all.failed, all.large, all.skipped, all.names);
     fflush(stdout);
     cr_assert(all.run >= 10, "only %d cases were found", all.run);
     cr_assert(all.failed == 0, "%d of %d cases failed", all.failed, all.run);

@@ -54,18 +54,28 @@ static int32_t trainable(const ss_golden *golden, const char *globs[MANY])
     return count;
 }
 
+static bool is_transformer(const ss_golden *golden)
+{
+    const char *family = ss_golden_text(golden, "family");
+    return family != NULL && strcmp(family, "transformers") == 0;
+}
+
 static ss_status open_network(ss_golden *golden, const char *folder)
 {
     ss_decay_rule      rules[MANY];
     const char        *globs[MANY];
-    char               source[PATH_BYTES], weights[PATH_BYTES];
+    char               source[PATH_BYTES], weights[PATH_BYTES], base[PATH_BYTES];
     ss_network_options options = { .decay = rules, .include = globs };
     const char        *file = ss_golden_text(golden, "network"), *stored = ss_golden_text(golden, "weights");
+    const char        *under = ss_golden_text(golden, "base");
     options.n_decay = decay_rules(golden, rules);
     options.n_include = trainable(golden, globs);
     snprintf(source, sizeof source, "%s/%s", folder, file != NULL ? file : "network.json");
     snprintf(weights, sizeof weights, "%s/%s", folder, stored != NULL ? stored : "weights.safetensors");
-    options.weights = weights;
+    snprintf(base, sizeof base, "%s/%s", folder, under != NULL ? under : "");
+    if (under != NULL) options.base = base;
+    if (!is_transformer(golden)) options.weights = weights; /* transformers find theirs in their folder */
+    if (is_transformer(golden)) ss_network_fit_data(golden->dataset, &options);
     return ss_network_open(golden->context, source, &options, &golden->network);
 }
 
@@ -106,12 +116,13 @@ ss_status ss_golden_open(ss_context *context, const char *folder, ss_golden *gol
     golden->facts = json_load_file(path, 0, NULL);
     if (golden->facts == NULL) SS_FAIL(context, SS_ERROR_INPUT, "%s: cannot be read", path);
     const char *family = ss_golden_text(golden, "family");
-    if (family == NULL || strcmp(family, "sequential") != 0)
+    if (family == NULL || (strcmp(family, "sequential") != 0 && !is_transformer(golden)))
         SS_FAIL(context, SS_ERROR_INPUT, "%s: family %s is not yet supported", folder, family);
     golden->lambda_abs = largest(golden);
-    SS_TRY(open_network(golden, folder));
     SS_TRY(open_data(golden, folder));
+    SS_TRY(open_network(golden, folder));
     SS_TRY(read_class_weights(golden));
+    if (ss_golden_text(golden, "recipe") != NULL) return SS_OK; /* vectors by formula, projections only */
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
     SS_TRY(ss_archive_open(context, path, &golden->expected));
 fail:

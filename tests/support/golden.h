@@ -14,7 +14,7 @@ typedef struct ss_golden {
     ss_context *context;         /* borrowed */
     char        name[96];        /* of the folder */
     json_t     *facts;           /* case.json */
-    ss_archive *expected;        /* expected.safetensors */
+    ss_archive *expected;        /* expected.safetensors; NULL where case.json has a recipe instead */
     ss_network *network;         /* parameters and decay as case.json says */
     ss_dataset *dataset;         /* with its input_scale */
     double     *class_weights;   /* [n_class_weights] or NULL */

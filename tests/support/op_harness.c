@@ -46,6 +46,7 @@ static void find_jacobian(harness *h)
         int     role = h->variable[v];
         double *x = h->host[role];
         h->jacobian[v] = op_new_array(h->count[role] * m);
+        h->saved_slope[v] = op_new_array(h->count[role] * h->count[SS_SAVED]);
         for (int64_t i = 0; i < h->count[role]; i++) {
             double kept = x[i];
             for (int k = -4; k <= 4; k++) {
@@ -55,6 +56,8 @@ static void find_jacobian(harness *h)
                 refresh_forward(h);
                 for (int64_t j = 0; j < m; j++)
                     h->jacobian[v][i * m + j] += weight * h->result[h->result_role][j];
+                for (int64_t j = 0; j < h->count[SS_SAVED]; j++)
+                    h->saved_slope[v][i * h->count[SS_SAVED] + j] += weight * h->result[SS_SAVED][j];
             }
             x[i] = kept;
         }
@@ -128,7 +131,7 @@ static void add_fisher(const harness *h, const double *x_t, double *out)
 static void expect(const harness *h, const request *r, int id, double *out)
 {
     int     role = role_of(id), own = 0;
-    int64_t n = h->count[role], m = h->count[h->result_role], lanes = op_is_laned(r, id) ? r->how.lanes : 1;
+    int64_t n = op_count(h, id), m = h->count[h->result_role], lanes = op_is_laned(r, id) ? r->how.lanes : 1;
     memset(out, 0, (size_t)(lanes * n) * sizeof *out);
     for (int v = 0; v < h->n_variables; v++)
         if (h->variable[v] == role) own = v;
@@ -146,9 +149,12 @@ static void expect(const harness *h, const request *r, int id, double *out)
             for (int v = 0; v < h->n_variables; v++) {
                 int           var = h->variable[v];
                 const double *x_t = h->host[SS_OPERAND(SS_TANGENT, var)] + lane * h->count[var];
+                const double *slope = role == SS_SAVED ? h->saved_slope[v] : h->jacobian[v];
                 for (int64_t i = 0; i < h->count[var] && (r->have & SS_BIT(SS_TANGENT, var)); i++)
-                    for (int64_t j = 0; j < m; j++) o[j] += h->jacobian[v][i * m + j] * x_t[i];
+                    for (int64_t j = 0; j < n; j++) o[j] += slope[i * n + j] * x_t[i];
             }
+        } else if (op_is_head(h) && r->sweep == SS_CURVATURE) {
+            op_head_curvature(h, r->have, r->fisher, lane, role, 1.0, o);
         } else if (r->fisher) {
             if (r->have & SS_BIT(SS_TANGENT, SS_X))
                 add_fisher(h, h->host[SS_OPERAND(SS_TANGENT, SS_X)] + lane * n, o);
@@ -159,6 +165,8 @@ static void expect(const harness *h, const request *r, int id, double *out)
                 if ((r->have & SS_BIT(SS_TANGENT, h->variable[t])) &&
                     (h->is_loss || (r->have & SS_BIT(SS_ADJOINT, SS_Y))))
                     for (int64_t i = 0; i < n; i++) o[i] += h->second[t][own][lane * n + i];
+            if (op_is_head(h) && h->row->attributes.residual)
+                op_head_curvature(h, r->have, false, lane, role, -1.0, o);
         }
     }
 }
@@ -170,7 +178,7 @@ static void compare(harness *h, const request *r)
     for (int id = 0; id < SS_OPERAND_COUNT; id++) {
         if (!(r->want >> id & 1)) continue;
         int     role = role_of(id);
-        int64_t count = h->count[role] * (op_is_laned(r, id) ? r->how.lanes : 1);
+        int64_t count = op_count(h, id) * (op_is_laned(r, id) ? r->how.lanes : 1);
         bool    based = r->accumulate && role != SS_SAVED && role != SS_ROW_LOSS;
         double *expected = op_new_array(count), scale = 1.0, worst = 0.0;
         expect(h, r, id, expected);
@@ -206,20 +214,21 @@ static void check_needs_is_tight(harness *h, const request *asked)
     op_run(h, &r);
     for (int id = 0; id < SS_OPERAND_COUNT; id++)
         if (r.want >> id & 1) {
-            before[id] = op_new_array(h->count[role_of(id)]);
-            memcpy(before[id], h->result[id], (size_t)h->count[role_of(id)] * sizeof(double));
+            before[id] = op_new_array(op_count(h, id));
+            memcpy(before[id], h->result[id], (size_t)op_count(h, id) * sizeof(double));
         }
     for (int id = 0; id < SS_OPERAND_COUNT; id++) {
-        int64_t n = h->count[role_of(id)];
+        int64_t n = op_count(h, id);
         bool    changed = false;
         if (!(reads >> id & 1) || (h->row->weak >> id & 1) || n == 0) continue;
         double *kept = op_new_array(n);
         memcpy(kept, h->host[id], (size_t)n * sizeof *kept);
         for (int64_t i = 0; i < n; i++)
-            h->host[id][i] = op_is_integer(h, role_of(id)) ? 1.0 - kept[i] : -1.37 * kept[i] + 0.21;
+            h->host[id][i] = op_is_integer(h, role_of(id)) ? op_other_integer(h, role_of(id), kept[i])
+                                                           : -1.37 * kept[i] + 0.21;
         op_run(h, &r);
         for (int out = 0; out < SS_OPERAND_COUNT; out++)
-            for (int64_t i = 0; before[out] != NULL && i < h->count[role_of(out)]; i++)
+            for (int64_t i = 0; before[out] != NULL && i < op_count(h, out); i++)
                 if (!(fabs(h->result[out][i] - before[out][i]) < 1e-9)) changed = true;
         if (!changed)
             op_report(
@@ -270,8 +279,34 @@ static void list_bits(const harness *h, ss_sweep sweep, ss_mask *have, int *n_ha
     if (sweep == SS_TANGENT_BACKWARD && !h->is_loss) have[(*n_have)++] = SS_BIT(SS_ADJOINT_TANGENT, SS_Y);
     if (ahead) want[(*n_want)++] = SS_BIT(sweep == SS_FORWARD ? SS_PRIMAL : SS_TANGENT, h->result_role);
     if (sweep == SS_FORWARD && h->count[SS_SAVED] > 0) want[(*n_want)++] = SS_BIT(SS_PRIMAL, SS_SAVED);
+    if (sweep == SS_TANGENT_FORWARD && op_saved_has_tangent(h))
+        want[(*n_want)++] = SS_BIT(SS_TANGENT, SS_SAVED);
     for (int v = 0; v < h->n_variables && !ahead; v++)
         want[(*n_want)++] = SS_BIT(out_of[sweep], h->variable[v]);
+}
+
+/* What TANGENT_FORWARD leaves behind for the tangents in r->have joins the operands: y_t and SAVED_t, those
+ * that are not zero. */
+static void refresh_tangents(harness *h, request *r)
+{
+    static const int roles[2] = { SS_Y, SS_SAVED };
+    request          t = reference_call;
+    t.sweep = SS_TANGENT_FORWARD;
+    t.how.lanes = MOST_LANES;
+    t.have = r->have & ~(SS_BIT(SS_ADJOINT, SS_Y) | SS_BIT(SS_ADJOINT_TANGENT, SS_Y));
+    for (int i = 0; i < 2; i++) {
+        ss_mask bit = SS_BIT(SS_TANGENT, roles[i]);
+        if (op_count(h, SS_OPERAND(SS_TANGENT, roles[i])) == 0) continue;
+        if (h->row->op->needs(&h->node, SS_TANGENT_FORWARD, t.have, bit) != 0) t.want |= bit;
+    }
+    if (t.want == 0) return;
+    op_run(h, &t);
+    for (int i = 0; i < 2; i++) {
+        int id = SS_OPERAND(SS_TANGENT, roles[i]);
+        if (t.want >> id & 1)
+            memcpy(h->host[id], h->result[id], (size_t)(MOST_LANES * op_count(h, id)) * sizeof(double));
+    }
+    r->have |= t.want;
 }
 
 static void check_sweep(harness *h, ss_sweep sweep, bool fisher)
@@ -284,6 +319,7 @@ static void check_sweep(harness *h, ss_sweep sweep, bool fisher)
             request r = { .sweep = sweep, .fisher = fisher };
             for (int i = 0; i < n_have; i++) r.have |= present >> i & 1 ? have[i] : 0;
             for (int i = 0; i < n_want; i++) r.want |= wanted >> i & 1 ? want[i] : 0;
+            if (sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE) refresh_tangents(h, &r);
             check_combination(h, r);
         }
 }
@@ -314,6 +350,7 @@ static void check_identities(harness *h)
 
     r.sweep = SS_TANGENT_BACKWARD;
     r.want = 0;
+    refresh_tangents(h, &r);
     if (!h->is_loss) r.have |= SS_BIT(SS_ADJOINT, SS_Y);
     for (int v = 0; v < h->n_variables; v++) r.want |= SS_BIT(SS_ADJOINT_TANGENT, h->variable[v]);
     op_run(h, &r);

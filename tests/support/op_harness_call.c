@@ -30,29 +30,49 @@ bool op_is_double(int role)
 
 bool op_is_integer(const harness *h, int role)
 {
+    if (role < SS_W) return h->row->input[role - SS_X].limit > 0;
     return role == SS_TARGET && h->row->attributes.class_ids;
+}
+
+double op_other_integer(const harness *h, int role, double value)
+{
+    return role < SS_W ? (double)(h->row->input[role - SS_X].limit - 1) - value : 1.0 - value;
+}
+
+bool op_saved_has_tangent(const harness *h)
+{
+    return h->node.saved_tangent_count > 0 && h->node.saved_tangent_count == h->node.saved_count;
+}
+
+int64_t op_count(const harness *h, int operand)
+{
+    if (operand == SS_OPERAND(SS_TANGENT, SS_SAVED)) return h->row->batch * h->node.saved_tangent_count;
+    return h->count[role_of(operand)];
 }
 
 int64_t op_class_count(const harness *h)
 {
+    if (op_is_head(h)) return h->row->attributes.columns;
     return h->row->attributes.loss == SS_LOSS_CROSS_ENTROPY ? h->row->shape[h->row->rank - 1]
                                                             : h->values[0].count;
 }
 
 int64_t op_row_count(const harness *h)
 {
+    if (op_is_head(h)) return h->row->batch * h->values[0].count / h->row->shape[h->row->rank - 1];
     return h->row->batch * h->values[0].count / op_class_count(h);
 }
 
-static void shape_of(const harness *h, int role, ss_tensor *t)
+static void shape_of(const harness *h, int id, ss_tensor *t)
 {
     const ss_op_case *row = h->row;
     const int64_t    *shape = NULL;
+    int               role = role_of(id);
     t->rank = 1;
     t->shape[0] = row->batch;
     if (role < SS_W) {
-        t->rank = row->rank + 1;
-        shape = row->shape;
+        t->rank = h->values[role - SS_X].rank + 1;
+        shape = h->values[role - SS_X].shape;
     } else if (role < SS_Y) {
         t->rank = row->parameter_rank[role - SS_W];
         for (int32_t d = 0; d < t->rank; d++) t->shape[d] = row->parameter_shape[role - SS_W][d];
@@ -61,7 +81,11 @@ static void shape_of(const harness *h, int role, ss_tensor *t)
         shape = h->node.output_shape;
     } else if (role == SS_SAVED) {
         t->rank = 2;
-        shape = &h->node.saved_count;
+        shape = derivative_of(id) == SS_TANGENT ? &h->node.saved_tangent_count : &h->node.saved_count;
+    } else if (role == SS_TARGET && !op_is_integer(h, role) && op_is_head(h)) {
+        t->rank = 2;
+        t->shape[0] = op_row_count(h);
+        t->shape[1] = op_class_count(h);
     } else if (role == SS_TARGET && !op_is_integer(h, role)) {
         t->rank = row->rank + 1;
         shape = row->shape;
@@ -72,12 +96,13 @@ static void shape_of(const harness *h, int role, ss_tensor *t)
 }
 
 /* Strides and size of one operand on the device; returns the elements of all lanes. */
-static int64_t place(const harness *h, const layout *how, int role, bool laned, ss_tensor *t)
+static int64_t place(const harness *h, const layout *how, int id, bool laned, ss_tensor *t)
 {
+    int     role = role_of(id);
     bool    packed = how->gap == 0 || role == SS_SAVED || op_is_double(role) || op_is_integer(h, role);
     int32_t contiguous = h->row->contiguous;
     int64_t stride = 1;
-    shape_of(h, role, t);
+    shape_of(h, id, t);
     if (contiguous == 0) contiguous = 1;
     for (int32_t d = t->rank - 1; d >= 0; d--) {
         if (!packed && d == t->rank - 1 - contiguous) stride += 3;
@@ -129,10 +154,11 @@ static const double gap_value = 4096.5; /* between the rows of everything */
 static double initial(const harness *h, const request *r, ss_mask reads, int id, int64_t lane, int64_t i)
 {
     int     role = role_of(id);
-    int64_t at = op_is_laned(r, id) ? lane * h->count[role] + i : i;
+    int64_t at = op_is_laned(r, id) ? lane * op_count(h, id) + i : i;
     if (r->want >> id & 1)
         return r->accumulate && role != SS_SAVED && role != SS_ROW_LOSS ? h->base[id][at] : NAN;
-    if (!(reads >> id & 1) && r->poison) return op_is_integer(h, role) ? (double)(1 - h->host[id][at]) : NAN;
+    if (!(reads >> id & 1) && r->poison)
+        return op_is_integer(h, role) ? op_other_integer(h, role, h->host[id][at]) : NAN;
     return h->host[id][at];
 }
 
@@ -140,10 +166,24 @@ static bool is_bound(const harness *h, const request *r, int id)
 {
     ss_mask outputs = r->sweep == SS_CURVATURE && h->row->op->kind != SS_OP_LOSS ? 0 : r->want;
     int     role = role_of(id);
-    if (h->count[role] == 0) return false;
+    if (op_count(h, id) == 0) return false;
     if (outputs >> id & 1) return true;
     if (derivative_of(id) != SS_PRIMAL) return (r->have >> id & 1) != 0;
     return role != SS_ROW_LOSS && !(r->sweep == SS_FORWARD && (role == SS_Y || role == SS_SAVED));
+}
+
+/* Reals of NaN for SS_WORKSPACE, if the operator asks for them. */
+static void make_workspace(const harness *h, const request *r, ss_backend *b, ss_call *call)
+{
+    ss_tensor *t = &call->operand[SS_OPERAND(SS_PRIMAL, SS_WORKSPACE)];
+    bool       laned = r->laned_plain || (r->sweep != SS_FORWARD && r->sweep != SS_BACKWARD);
+    int64_t    lanes = laned ? r->how.lanes : 1, count = 0;
+    if (h->row->op->workspace) count = h->row->op->workspace(&h->node, r->sweep, h->row->batch, lanes);
+    if (count == 0) return;
+    *t = (ss_tensor){ .rank = 1, .shape = { count }, .stride = { 1 } };
+    int64_t bytes = count * (int64_t)ss_real_size(b->real);
+    ss_test_require(b->class->allocate(b, bytes, &t->data));
+    ss_test_require(b->class->poison(b, NULL, t->data, bytes));
 }
 
 /* Runs one sweep and leaves the wanted outputs in h->result. */
@@ -160,22 +200,24 @@ void op_run(harness *h, const request *r)
         int        role = role_of(id);
         if (!is_bound(h, r, id)) continue;
         bool    laned = op_is_laned(r, id), integer = op_is_integer(h, role);
-        int64_t total = place(h, &r->how, role, laned, t), lanes = laned ? r->how.lanes : 1;
+        int64_t total = place(h, &r->how, id, laned, t), lanes = laned ? r->how.lanes : 1;
         size_t  item = integer || op_is_double(role) ? 8 : ss_real_size(b->real);
         t->accumulate = (r->want >> id & 1) && r->accumulate && role != SS_SAVED && role != SS_ROW_LOSS;
         size[id] = total * (int64_t)item;
         ss_test_require(ss_allocate(ss_test_context, total, item, (void **)&bytes[id]));
         for (int64_t i = 0; i < total; i++) store(bytes[id], i, gap_value, role, false, b->real);
         for (int64_t lane = 0; lane < lanes; lane++)
-            for (int64_t i = 0; i < h->count[role]; i++)
+            for (int64_t i = 0; i < op_count(h, id); i++)
                 store(bytes[id], lane * t->lane_stride + element(t, i), initial(h, r, reads, id, lane, i),
                       role, integer, b->real);
         ss_test_require(b->class->allocate(b, size[id], &t->data));
         ss_test_require(b->class->upload(b, NULL, t->data, bytes[id], size[id]));
     }
+    make_workspace(h, r, b, &call);
     ss_test_require(b->class->queue_synchronize(b, NULL));
     ss_test_require(h->row->op->sweep(&call, r->sweep));
     h->calls++;
+    b->class->release(b, call.operand[SS_OPERAND(SS_PRIMAL, SS_WORKSPACE)].data);
 
     for (int id = 0; id < SS_OPERAND_COUNT; id++) {
         ss_tensor *t = &call.operand[id];
@@ -184,11 +226,11 @@ void op_run(harness *h, const request *r)
         if (r->want >> id & 1) {
             ss_test_require(b->class->download(b, NULL, bytes[id], t->data, size[id]));
             ss_test_require(b->class->queue_synchronize(b, NULL));
-            int64_t lanes = op_is_laned(r, id) ? r->how.lanes : 1;
+            int64_t lanes = op_is_laned(r, id) ? r->how.lanes : 1, count = op_count(h, id);
             for (int64_t lane = 0; lane < lanes; lane++)
-                for (int64_t i = 0; i < h->count[role]; i++) {
+                for (int64_t i = 0; i < count; i++) {
                     int64_t at = lane * t->lane_stride + element(t, i);
-                    h->result[id][lane * h->count[role] + i] = load(bytes[id], at, role, b->real);
+                    h->result[id][lane * count + i] = load(bytes[id], at, role, b->real);
                     store(bytes[id], at, gap_value, role, false, b->real);
                 }
             int64_t total = size[id] / (int64_t)(op_is_double(role) ? 8 : ss_real_size(b->real));
@@ -221,6 +263,16 @@ static void draw(harness *h, int id, int64_t count, bool smooth_point)
     }
 }
 
+/* Integer inputs: the row's values, or drawn below the limit. */
+static void draw_integers(harness *h, int i)
+{
+    const ss_op_input *input = &h->row->input[i];
+    for (int64_t k = 0; k < h->count[SS_X + i]; k++) {
+        double u = ss_random_uniform(11, SS_STREAM_TEST + (uint64_t)i, (uint64_t)k);
+        h->host[SS_X + i][k] = input->integers ? (double)input->integers[k] : floor(u * (double)input->limit);
+    }
+}
+
 /* Loss heads: ids, distributions or values; weights with one row that does not count. */
 static void draw_targets(harness *h)
 {
@@ -246,14 +298,19 @@ void op_set_up(harness *h, const ss_op_case *row, const char *backend, ss_real r
     ss_test_require(ss_backend_open(ss_test_context, backend, real, &h->backend));
     ss_test_require(ss_backend_open(ss_test_context, "cpu", SS_FLOAT64, &h->reference));
     for (int32_t i = 0; i < row->n_inputs; i++) {
-        ss_value *v = &h->values[i];
-        *v = (ss_value){ .rank = row->rank, .count = 1, .producer = -1, .base = -1 };
-        for (int32_t d = 0; d < row->rank; d++) v->count *= v->shape[d] = row->shape[d];
+        ss_value          *v = &h->values[i];
+        const ss_op_input *own = &row->input[i];
+        const int64_t     *shape = own->rank > 0 ? own->shape : row->shape;
+        *v = (ss_value){ .rank = own->rank > 0 ? own->rank : row->rank, .count = 1, .producer = -1 };
+        v->base = -1;
+        v->integer = own->limit > 0;
+        for (int32_t d = 0; d < v->rank; d++) v->count *= v->shape[d] = shape[d];
         h->node.input[i] = i;
     }
     for (int32_t i = 0; i < row->n_parameters; i++) {
         ss_parameter *p = &h->parameters[i];
-        *p = (ss_parameter){ .name = (char *)(i == 0 ? "first" : "second"), .count = 1, .trainable = true };
+        *p = (ss_parameter){ .name = (char *)(i == 0 ? "first" : "second"), .count = 1 };
+        p->trainable = !row->constant[i];
         p->array.rank = row->parameter_rank[i];
         for (int32_t d = 0; d < p->array.rank; d++)
             p->count *= p->array.shape[d] = row->parameter_shape[i][d];
@@ -268,21 +325,24 @@ void op_set_up(harness *h, const ss_op_case *row, const char *backend, ss_real r
     h->node.parameters = h->parameters;
     ss_test_require(row->op->infer(ss_test_context, &h->node));
 
-    for (int i = 0; i < row->n_inputs; i++) h->variable[h->n_variables++] = SS_X + i;
+    for (int i = 0; i < row->n_inputs; i++)
+        if (row->input[i].limit == 0) h->variable[h->n_variables++] = SS_X + i;
     for (int i = 0; i < row->n_parameters; i++)
-        if (row->parameter_rank[i] > 0) h->variable[h->n_variables++] = SS_W + i;
+        if (row->parameter_rank[i] > 0 && !row->constant[i]) h->variable[h->n_variables++] = SS_W + i;
     h->result_role = h->is_loss ? SS_ROW_LOSS : SS_Y;
     for (int role = 0; role < SS_ROLE_COUNT; role++) {
         bool exists = role == h->result_role || (role == SS_SAVED && h->node.saved_count > 0) ||
                       (h->is_loss && (role == SS_TARGET || role == SS_ROW_WEIGHT)) ||
                       (role == SS_CLASS_WEIGHT && row->class_weights);
-        for (int v = 0; v < h->n_variables; v++) exists = exists || h->variable[v] == role;
+        if (role < SS_W) exists = role - SS_X < row->n_inputs;
+        if (role >= SS_W && role < SS_Y)
+            exists = role - SS_W < row->n_parameters && row->parameter_rank[role - SS_W] > 0;
         if (!exists) continue;
         ss_tensor t = { 0 };
         h->count[role] = place(h, &(layout){ .lanes = 1 }, role, false, &t);
     }
     for (int id = 0; id < SS_OPERAND_COUNT; id++) {
-        int64_t count = h->count[role_of(id)] * (derivative_of(id) == SS_PRIMAL ? 1 : MOST_LANES);
+        int64_t count = op_count(h, id) * (derivative_of(id) == SS_PRIMAL ? 1 : MOST_LANES);
         h->host[id] = op_new_array(count);
         h->result[id] = op_new_array(count * MOST_LANES);
         h->base[id] = op_new_array(count * MOST_LANES);
@@ -290,6 +350,8 @@ void op_set_up(harness *h, const ss_op_case *row, const char *backend, ss_real r
         for (int64_t i = 0; i < count; i++) h->base[id][i] = 0.5 + 0.125 * (double)(i % 5);
     }
     if (h->is_loss) draw_targets(h);
+    for (int i = 0; i < row->n_inputs; i++)
+        if (op_is_integer(h, SS_X + i)) draw_integers(h, i);
 }
 
 void op_tear_down(harness *h)
@@ -301,6 +363,7 @@ void op_tear_down(harness *h)
     }
     for (int u = 0; u < h->n_variables; u++) {
         ss_free(ss_test_context, h->jacobian[u]);
+        ss_free(ss_test_context, h->saved_slope[u]);
         for (int t = 0; t < h->n_variables; t++) ss_free(ss_test_context, h->second[t][u]);
     }
     ss_backend_close(h->backend);

@@ -27,8 +27,9 @@ typedef struct harness {
     double           *base[SS_OPERAND_COUNT];   /* what accumulated outputs hold before */
     int               variable[MOST_VARIABLES]; /* roles with derivatives: inputs, then parameters */
     int               n_variables;
-    int               result_role;              /* SS_Y or SS_ROW_LOSS */
-    double           *jacobian[MOST_VARIABLES]; /* [count of variable][count of result] */
+    int               result_role;                 /* SS_Y or SS_ROW_LOSS */
+    double           *jacobian[MOST_VARIABLES];    /* [count of variable][count of result] */
+    double           *saved_slope[MOST_VARIABLES]; /* the same of SAVED, when SAVED_t is its tangent */
     /* second[t][u][lane]: derivative of the adjoint of variable u along the tangent of variable t */
     double *second[MOST_VARIABLES][MOST_VARIABLES];
     int64_t calls;
@@ -58,9 +59,21 @@ static inline int role_of(int operand)
 
 /* Is the operand laned in this call? */
 bool op_is_laned(const request *r, int operand);
-/* Roles whose elements are float64 in either real type, and those that hold class ids. */
+/* Roles whose elements are float64 in either real type, and those that hold integers. */
 bool op_is_double(int role);
 bool op_is_integer(const harness *h, int role);
+/* Is SAVED_t the tangent of SAVED, element by element? */
+bool op_saved_has_tangent(const harness *h);
+/* Elements of one lane of an operand. */
+int64_t op_count(const harness *h, int operand);
+/* Another integer than `value` that the role may hold. */
+double op_other_integer(const harness *h, int role, double value);
+/* Is it a loss with a linear map of its own? */
+bool op_is_head(const harness *h);
+/* out += factor times the Gauss-Newton (or Fisher) product of a head, its part for `role`, from the tangents
+ * in `have`. */
+void op_head_curvature(const harness *h, ss_mask have, bool fisher, int64_t lane, int role, double factor,
+                       double *out);
 /* Losses: columns and number of the rows. */
 int64_t op_class_count(const harness *h);
 int64_t op_row_count(const harness *h);

@@ -22,6 +22,7 @@ void ss_check_add(ss_check_call *call, const char *name, ss_check_role role, voi
     o->lanes = input && lane_stride == 0 ? ss_min64(lanes, 1) : lanes;
     o->rows = input && ld == 0 ? ss_min64(rows, 1) : rows;
     o->cols = cols;
+    o->tokens = o->heads = 1;
     o->ld = ld;
     o->lane_stride = lane_stride;
     o->address = *pointer;
@@ -33,10 +34,37 @@ void ss_check_matrix(ss_check_call *call, const char *name, ss_check_role role, 
                  m->ld, m->lane_stride);
 }
 
+void ss_check_heads(ss_check_call *call, const char *name, ss_check_role role, ss_heads *h, int64_t lanes)
+{
+    int before = call->count;
+    ss_check_add(call, name, role, &h->data, (int64_t)ss_real_size(call->b->real), lanes, h->batch, h->dim,
+                 h->batch_stride, h->lane_stride);
+    if (call->count == before) return;
+    ss_check_operand *o = &call->operand[before];
+    o->rows = h->batch; /* no broadcasting here, whatever the stride */
+    o->tokens = h->tokens;
+    o->heads = h->heads;
+    o->token_stride = h->token_stride;
+    o->head_stride = h->head_stride;
+}
+
+/* Where a row, or the token and head of one, begins. */
+static int64_t row_offset(const ss_check_operand *o, int64_t lane, int64_t row)
+{
+    int64_t head = row % o->heads, token = row / o->heads % o->tokens;
+    return lane * o->lane_stride + row / (o->heads * o->tokens) * o->ld + token * o->token_stride +
+           head * o->head_stride;
+}
+
+static int64_t row_count(const ss_check_operand *o)
+{
+    return o->rows * o->tokens * o->heads;
+}
+
 /* Visits the rows of an operand: `at` elements behind its first one. */
 #define EACH_ROW(o, lane, row, at)                                                                           \
     for (int64_t lane = 0; lane < (o)->lanes; lane++)                                                        \
-        for (int64_t row = 0, at = lane * (o)->lane_stride; row < (o)->rows; row++, at += (o)->ld)
+        for (int64_t row = 0, at = 0; row < row_count(o) && (at = row_offset(o, lane, row), true); row++)
 
 static ss_status fail(const ss_check_call *call, const ss_check_operand *o, const char *what)
 {
@@ -89,10 +117,11 @@ static bool intact(const char *from, int64_t elements, int64_t element)
 
 static ss_status locate(const ss_check_call *call, ss_check_operand *o)
 {
-    if (o->rows < 0 || o->cols < 0 || o->ld < 0 || o->lane_stride < 0)
+    if (o->rows < 0 || o->cols < 0 || o->ld < 0 || o->lane_stride < 0 || o->tokens < 0 || o->heads < 0 ||
+        o->token_stride < 0 || o->head_stride < 0)
         return fail(call, o, "has a negative extent or stride");
-    bool empty = o->lanes == 0 || o->rows == 0 || o->cols == 0;
-    o->span = empty ? 0 : (o->lanes - 1) * o->lane_stride + (o->rows - 1) * o->ld + o->cols;
+    bool empty = o->lanes == 0 || row_count(o) == 0 || o->cols == 0;
+    o->span = empty ? 0 : row_offset(o, o->lanes - 1, row_count(o) - 1) + o->cols;
     if (!ss_check_space_holds(o->address)) return fail(call, o, "is not in device memory");
     o->shadow = ss_check_space_find(o->address, o->span * o->element);
     return o->shadow ? SS_OK : fail(call, o, "does not lie in one live allocation");
@@ -125,8 +154,12 @@ static bool meets(const ss_check_operand *o, const char *map, const ss_check_ope
 /* Do rows and lanes follow each other, and does no other operand come near? Then nothing can overlap. */
 static bool stands_alone(const ss_check_call *call, const ss_check_operand *o)
 {
-    int64_t lane_span = (o->rows - 1) * o->ld + o->cols;
-    if ((o->rows > 1 && o->ld < o->cols) || (o->lanes > 1 && o->lane_stride < lane_span)) return false;
+    int64_t token_span = (o->heads - 1) * o->head_stride + o->cols;
+    int64_t row_span = (o->tokens - 1) * o->token_stride + token_span;
+    int64_t lane_span = (o->rows - 1) * o->ld + row_span;
+    if ((o->heads > 1 && o->head_stride < o->cols) || (o->tokens > 1 && o->token_stride < token_span) ||
+        (o->rows > 1 && o->ld < row_span) || (o->lanes > 1 && o->lane_stride < lane_span))
+        return false;
     for (int i = 0; i < call->count; i++) {
         const ss_check_operand *other = &call->operand[i];
         if (other != o && other->address < o->address + o->span * o->element &&

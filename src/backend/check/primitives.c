@@ -2,29 +2,10 @@
  * copies. Operands that a sweep does not use are taken away, so that using them shows. */
 #include "backend/check/check.h"
 
-/* Declares the call; `inner` computes. */
-#define CALL(name) ss_check_call call = { .b = b, .primitive = name }
-/* Runs the primitive of the inner backend between begin and end. */
-#define RUN(primitive, ...)                                                                                  \
-    ss_status   status = ss_check_begin(&call);                                                              \
-    ss_backend *inner = ss_check(b)->inner;                                                                  \
-    if (status == SS_OK) status = inner->class->primitive(inner, q, __VA_ARGS__);                            \
-    return ss_check_end(&call, status)
-
-static ss_check_role output(bool accumulate)
-{
-    return accumulate ? SS_CHECK_UPDATE : SS_CHECK_WRITE;
-}
-
-static int64_t real_bytes(const ss_backend *b)
-{
-    return (int64_t)ss_real_size(b->real);
-}
-
 /* A vector of n elements of the real type. */
 static void vector(ss_check_call *call, const char *name, ss_check_role role, void **pointer, int64_t n)
 {
-    ss_check_add(call, name, role, pointer, real_bytes(call->b), 1, 1, n, n, 0);
+    ss_check_add(call, name, role, pointer, ss_check_real_bytes(call->b), 1, 1, n, n, 0);
 }
 
 ss_status ss_checked_convert(ss_backend *b, ss_queue *q, void *to, ss_real real, const void *from,
@@ -52,7 +33,7 @@ ss_status ss_checked_gemm(ss_backend *b, ss_queue *q, const ss_gemm *problem)
 {
     CALL("gemm");
     ss_gemm g = *problem;
-    int64_t e = real_bytes(b);
+    int64_t e = ss_check_real_bytes(b);
     void   *a = (void *)(uintptr_t)g.a, *bb = (void *)(uintptr_t)g.b;
     if (g.m > 0 && g.n > 0 && g.k > 0) {
         int64_t ar = g.transpose_a ? g.k : g.m, br = g.transpose_b ? g.n : g.k;
@@ -61,7 +42,7 @@ ss_status ss_checked_gemm(ss_backend *b, ss_queue *q, const ss_gemm *problem)
         ss_check_add(&call, "a", SS_CHECK_READ, &a, e, g.batch, ar, ac, g.lda, g.stride_a);
         ss_check_add(&call, "b", SS_CHECK_READ, &bb, e, g.batch, br, bc, g.ldb, g.stride_b);
     }
-    ss_check_add(&call, "c", output(g.beta != 0), &g.c, e, g.batch, g.m, g.n, g.ldc, g.stride_c);
+    ss_check_add(&call, "c", ss_check_output(g.beta != 0), &g.c, e, g.batch, g.m, g.n, g.ldc, g.stride_c);
     ss_status status = ss_check_begin(&call);
     g.a = a;
     g.b = bb;
@@ -82,7 +63,7 @@ ss_status ss_checked_pointwise(ss_backend *b, ss_queue *q, const ss_pointwise *p
 {
     CALL("pointwise");
     ss_pointwise  p = { .function = problem->function, .sweep = problem->sweep, .lanes = problem->lanes };
-    ss_check_role out = output(problem->accumulate);
+    ss_check_role out = ss_check_output(problem->accumulate);
     p.accumulate = problem->accumulate;
     p.parameter[0] = problem->parameter[0];
     p.parameter[1] = problem->parameter[1];
@@ -109,17 +90,14 @@ ss_status ss_checked_pointwise(ss_backend *b, ss_queue *q, const ss_pointwise *p
     RUN(pointwise, &p);
 }
 
-#define USE(member, role, lanes)                                                                             \
-    p.member = problem->member, ss_check_matrix(&call, #member, role, &p.member, lanes)
-
 ss_status ss_checked_norm(ss_backend *b, ss_queue *q, const ss_norm *problem)
 {
     CALL("norm");
     static const ss_matrix none = { 0 };
     ss_norm                p = *problem;
     int64_t                lanes = p.lanes;
-    ss_check_role          out_x = output(p.accumulate_x), out_gain = output(p.accumulate_gain);
-    ss_check_role          out_bias = output(p.accumulate_bias), out_y = output(p.accumulate_y);
+    ss_check_role out_x = ss_check_output(p.accumulate_x), out_gain = ss_check_output(p.accumulate_gain);
+    ss_check_role out_bias = ss_check_output(p.accumulate_bias), out_y = ss_check_output(p.accumulate_y);
     p.bias = p.y = p.x_t = p.y_t = p.gain_t = p.bias_t = p.x_a = p.y_a = p.gain_a = p.bias_a = none;
     p.x_at = p.y_at = p.gain_at = p.bias_at = none;
     USE(x, SS_CHECK_READ, 1);
@@ -154,12 +132,6 @@ ss_status ss_checked_norm(ss_backend *b, ss_queue *q, const ss_norm *problem)
     RUN(norm, &p);
 }
 
-/* row_weight, class_id and the like: arrays of 8-byte elements */
-static void array(ss_check_call *call, const char *name, ss_check_role role, void **pointer, int64_t n)
-{
-    ss_check_add(call, name, role, pointer, 8, 1, 1, n, n, 0);
-}
-
 ss_status ss_checked_loss(ss_backend *b, ss_queue *q, const ss_loss *problem)
 {
     CALL("loss");
@@ -171,17 +143,17 @@ ss_status ss_checked_loss(ss_backend *b, ss_queue *q, const ss_loss *problem)
     void *row_weight = (void *)(uintptr_t)p.row_weight, *row_loss = p.row_loss;
     p.target = p.saved = p.x_t = p.x_a = p.x_at = none;
     USE(x, SS_CHECK_READ, 1);
-    array(&call, "class_id", SS_CHECK_READ, &id, rows);
-    array(&call, "class_weight", SS_CHECK_READ, &weight, p.x.cols);
-    array(&call, "row_weight", SS_CHECK_READ, &row_weight, rows);
+    ss_check_array(&call, "class_id", SS_CHECK_READ, &id, rows);
+    ss_check_array(&call, "class_weight", SS_CHECK_READ, &weight, p.x.cols);
+    ss_check_array(&call, "row_weight", SS_CHECK_READ, &row_weight, rows);
     if (!p.class_id) USE(target, SS_CHECK_READ, 1);
     if (p.kind == SS_LOSS_CROSS_ENTROPY)
         USE(saved, p.sweep == SS_FORWARD ? SS_CHECK_WRITE : SS_CHECK_READ, 1);
     if (p.sweep == SS_FORWARD || value)
-        array(&call, "row_loss", SS_CHECK_WRITE, &row_loss, value ? p.lanes * rows : rows);
+        ss_check_array(&call, "row_loss", SS_CHECK_WRITE, &row_loss, value ? p.lanes * rows : rows);
     if (tangent) USE(x_t, SS_CHECK_READ, p.lanes);
-    if (p.sweep == SS_BACKWARD) USE(x_a, output(p.accumulate), 1);
-    if (tangent && !value) USE(x_at, output(p.accumulate), p.lanes);
+    if (p.sweep == SS_BACKWARD) USE(x_a, ss_check_output(p.accumulate), 1);
+    if (tangent && !value) USE(x_at, ss_check_output(p.accumulate), p.lanes);
 
     ss_status status = ss_check_begin(&call);
     p.class_id = id;
@@ -202,7 +174,7 @@ ss_status ss_checked_sample_targets(ss_backend *b, ss_queue *q, ss_loss_kind kin
     void     *id = class_id;
     ss_check_matrix(&call, "x", SS_CHECK_READ, &in, 1);
     if (kind == SS_LOSS_CROSS_ENTROPY) {
-        array(&call, "class_id", SS_CHECK_WRITE, &id, x->rows);
+        ss_check_array(&call, "class_id", SS_CHECK_WRITE, &id, x->rows);
     } else {
         out = *target;
         ss_check_matrix(&call, "target", SS_CHECK_WRITE, &out, 1);
@@ -220,7 +192,7 @@ ss_status ss_checked_add(ss_backend *b, ss_queue *q, int64_t lanes, double alpha
     CALL("add");
     ss_matrix in = *x, out = *y;
     ss_check_matrix(&call, "x", SS_CHECK_READ, &in, lanes);
-    ss_check_matrix(&call, "y", output(beta != 0), &out, lanes);
+    ss_check_matrix(&call, "y", ss_check_output(beta != 0), &out, lanes);
     RUN(add, lanes, alpha, &in, beta, &out);
 }
 
@@ -231,7 +203,7 @@ ss_status ss_checked_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double 
     ss_matrix u = *x, v = *y, out = *z;
     ss_check_matrix(&call, "x", SS_CHECK_READ, &u, lanes);
     ss_check_matrix(&call, "y", SS_CHECK_READ, &v, lanes);
-    ss_check_matrix(&call, "z", output(beta != 0), &out, lanes);
+    ss_check_matrix(&call, "z", ss_check_output(beta != 0), &out, lanes);
     RUN(multiply, lanes, alpha, &u, &v, beta, &out);
 }
 
@@ -241,8 +213,73 @@ ss_status ss_checked_column_sum(ss_backend *b, ss_queue *q, int64_t lanes, const
     CALL("column_sum");
     ss_matrix in = *x, out = *y;
     ss_check_matrix(&call, "x", SS_CHECK_READ, &in, lanes);
-    ss_check_matrix(&call, "y", output(accumulate), &out, lanes);
+    ss_check_matrix(&call, "y", ss_check_output(accumulate), &out, lanes);
     RUN(column_sum, lanes, &in, accumulate, &out);
+}
+
+ss_status ss_checked_rope(ss_backend *b, ss_queue *q, int64_t lanes, bool inverse, const ss_matrix *table,
+                          const ss_heads *x, bool accumulate, const ss_heads *y)
+{
+    CALL("rope");
+    ss_matrix angles = *table;
+    ss_heads  in = *x, out = *y;
+    ss_check_matrix(&call, "table", SS_CHECK_READ, &angles, 1);
+    ss_check_heads(&call, "x", SS_CHECK_READ, &in, lanes);
+    ss_check_heads(&call, "y", ss_check_output(accumulate), &out, lanes);
+    RUN(rope, lanes, inverse, &angles, &in, accumulate, &out);
+}
+
+#define USE_HEADS(member, role, lanes)                                                                       \
+    p.member = problem->member, ss_check_heads(&call, #member, role, &p.member, lanes)
+
+ss_status ss_checked_attention(ss_backend *b, ss_queue *q, const ss_attention *problem)
+{
+    CALL("attention");
+    static const ss_heads none = { 0 };
+    ss_attention          p = *problem;
+    int64_t lanes = p.lanes, rows = p.q.batch * p.q.heads * p.q.tokens, e = ss_check_real_bytes(b);
+    bool    ahead = p.sweep == SS_FORWARD || p.sweep == SS_TANGENT_FORWARD;
+    bool    tangent = p.sweep == SS_TANGENT_FORWARD || p.sweep == SS_TANGENT_BACKWARD;
+    void   *mask = (void *)(uintptr_t)p.mask;
+    p.o = p.q_t = p.k_t = p.v_t = p.o_t = p.q_a = p.k_a = p.v_a = p.o_a = none;
+    p.q_at = p.k_at = p.v_at = p.o_at = none;
+    USE_HEADS(q, SS_CHECK_READ, 1);
+    USE_HEADS(k, SS_CHECK_READ, 1);
+    USE_HEADS(v, SS_CHECK_READ, 1);
+    USE_HEADS(o, p.sweep == SS_FORWARD ? ss_check_output(p.accumulate_o) : SS_CHECK_READ, 1);
+    ss_check_array(&call, "mask", SS_CHECK_READ, &mask, p.q.batch * p.q.tokens);
+    ss_check_add(&call, "saved", p.sweep == SS_FORWARD ? SS_CHECK_WRITE : SS_CHECK_READ, &p.saved, e, 1, 1,
+                 rows, rows, 0);
+    if (tangent) {
+        USE_HEADS(q_t, SS_CHECK_READ, lanes);
+        USE_HEADS(k_t, SS_CHECK_READ, lanes);
+        USE_HEADS(v_t, SS_CHECK_READ, lanes);
+        USE_HEADS(o_t, ahead ? ss_check_output(p.accumulate_o) : SS_CHECK_READ, lanes);
+        ss_check_add(&call, "saved_t", ahead ? SS_CHECK_WRITE : SS_CHECK_READ, &p.saved_t, e, lanes, 1, rows,
+                     rows, p.saved_t_stride);
+    }
+    if (p.sweep == SS_BACKWARD) {
+        USE_HEADS(o_a, SS_CHECK_READ, lanes);
+        USE_HEADS(q_a, ss_check_output(p.accumulate_q), lanes);
+        USE_HEADS(k_a, ss_check_output(p.accumulate_k), lanes);
+        USE_HEADS(v_a, ss_check_output(p.accumulate_v), lanes);
+    } else if (!ahead) {
+        USE_HEADS(o_a, SS_CHECK_READ, 1);
+        USE_HEADS(o_at, SS_CHECK_READ, lanes);
+        USE_HEADS(q_at, ss_check_output(p.accumulate_q), lanes);
+        USE_HEADS(k_at, ss_check_output(p.accumulate_k), lanes);
+        USE_HEADS(v_at, ss_check_output(p.accumulate_v), lanes);
+    }
+    if (!ahead && p.workspace) {
+        int64_t size = ss_attention_workspace(p.q.batch, p.q.heads, p.q.tokens, lanes);
+        vector(&call, "workspace", SS_CHECK_UPDATE, &p.workspace, size);
+        call.operand[call.count - 1].partial = true; /* holds nothing yet, and not all of it is used */
+    }
+    ss_status   status = ss_check_begin(&call);
+    ss_backend *inner = ss_check(b)->inner;
+    p.mask = mask;
+    if (status == SS_OK) status = inner->class->attention(inner, q, &p);
+    return ss_check_end(&call, status);
 }
 
 ss_status ss_checked_dot(ss_backend *b, ss_queue *q, int64_t n, const void *x, const void *y, double *result)
@@ -259,7 +296,7 @@ ss_status ss_checked_block_dot(ss_backend *b, ss_queue *q, int64_t n, int64_t k,
 {
     CALL("block_dot");
     void *columns = (void *)(uintptr_t)v, *u = (void *)(uintptr_t)w;
-    ss_check_add(&call, "v", SS_CHECK_READ, &columns, real_bytes(b), 1, k, n, ldv, 0);
+    ss_check_add(&call, "v", SS_CHECK_READ, &columns, ss_check_real_bytes(b), 1, k, n, ldv, 0);
     vector(&call, "w", SS_CHECK_READ, &u, n);
     RUN(block_dot, n, k, columns, ldv, u, h);
 }
@@ -269,8 +306,8 @@ ss_status ss_checked_block_axpy(ss_backend *b, ss_queue *q, int64_t n, int64_t k
 {
     CALL("block_axpy");
     void *columns = (void *)(uintptr_t)v;
-    ss_check_add(&call, "v", SS_CHECK_READ, &columns, real_bytes(b), 1, k, n, ldv, 0);
-    vector(&call, "w", output(beta != 0), &w, n);
+    ss_check_add(&call, "v", SS_CHECK_READ, &columns, ss_check_real_bytes(b), 1, k, n, ldv, 0);
+    vector(&call, "w", ss_check_output(beta != 0), &w, n);
     RUN(block_axpy, n, k, columns, ldv, h, beta, w);
 }
 
@@ -278,7 +315,7 @@ ss_status ss_checked_block_combine(ss_backend *b, ss_queue *q, int64_t n, int64_
                                    int64_t ldv, const double *s)
 {
     CALL("block_combine");
-    ss_check_add(&call, "v", SS_CHECK_UPDATE, &v, real_bytes(b), 1, k, n, ldv, 0);
+    ss_check_add(&call, "v", SS_CHECK_UPDATE, &v, ss_check_real_bytes(b), 1, k, n, ldv, 0);
     RUN(block_combine, n, k, l, v, ldv, s);
 }
 
@@ -288,7 +325,7 @@ ss_status ss_checked_axpby(ss_backend *b, ss_queue *q, int64_t n, double alpha, 
     CALL("axpby");
     void *in = (void *)(uintptr_t)x;
     vector(&call, "x", SS_CHECK_READ, &in, n);
-    vector(&call, "y", output(beta != 0), &y, n);
+    vector(&call, "y", ss_check_output(beta != 0), &y, n);
     RUN(axpby, n, alpha, in, beta, y);
 }
 

@@ -79,6 +79,15 @@ static inline bool ss_cpu_flat(const ss_matrix *m)
     row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
                    const ss_matrix *)) \
     row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
+    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
+                      const ss_matrix *)) \
+    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
+                       const ss_matrix *)) \
+    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
+    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                    const ss_matrix *)) \
+    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                  const ss_matrix *)) \
     row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
     row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
     row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \
@@ -88,6 +97,9 @@ static inline bool ss_cpu_flat(const ss_matrix *m)
     row(random_normal, (ss_backend *, ss_queue *, const ss_layout *, uint64_t, uint64_t, void *)) \
     row(find_nonfinite, (ss_backend *, ss_queue *, int64_t, const void *, int64_t *)) \
     row(count_sign_changes, (ss_backend *, ss_queue *, int64_t, const void *, const void *, int64_t *)) \
+    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
+               const ss_heads *)) \
+    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
     row(place, (ss_backend *, ss_queue *, void *, const void *, ss_type, int64_t, double, const void *))
 /* clang-format on */
 

@@ -5,9 +5,10 @@
  *     ... SS_AT_LEVEL(level, kernel)(arguments);
  *
  * Inside the kernel file every function is named SS_LEVEL(name); SS_LEVEL_FMA is 1 where fused multiply-add
- * is an instruction. Explicit pragmas instead of target_clones: gcc and clang agree on them, sanitizers know
- * them, and a level can be forced (SADDLESCOPE_SIMD, for tests and comparisons). System headers come first:
- * none may be opened under a target pragma. */
+ * is an instruction, SS_LEVEL_BYTES the width of a vector register. Explicit pragmas instead of
+ * target_clones: gcc and clang agree on them, sanitizers know them, and a level can be forced
+ * (SADDLESCOPE_SIMD, for tests and comparisons). System headers come first: none may be opened under a target
+ * pragma. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #endif
 
 #define SS_LEVEL(name) name##_baseline
+#define SS_LEVEL_BYTES 16
 #ifdef __FMA__
 #define SS_LEVEL_FMA 1
 #else
@@ -29,12 +31,14 @@
 #endif
 #include SS_KERNEL_FILE
 #undef SS_LEVEL
+#undef SS_LEVEL_BYTES
 #undef SS_LEVEL_FMA
 
 #if defined(__x86_64__)
 #define SS_LEVEL_FMA 1
 
 #define SS_LEVEL(name) name##_avx2
+#define SS_LEVEL_BYTES 32
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2"))), apply_to = function)
 #else
@@ -48,8 +52,10 @@
 #pragma GCC pop_options
 #endif
 #undef SS_LEVEL
+#undef SS_LEVEL_BYTES
 
 #define SS_LEVEL(name) name##_avx512
+#define SS_LEVEL_BYTES 64
 #if defined(__clang__)
 #pragma clang attribute push(                                                                                \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi,bmi2"))), apply_to = function)
@@ -64,6 +70,7 @@
 #pragma GCC pop_options
 #endif
 #undef SS_LEVEL
+#undef SS_LEVEL_BYTES
 #undef SS_LEVEL_FMA
 #endif
 #undef SS_KERNEL_FILE

@@ -1,11 +1,83 @@
 /* Rows of the losses, at one instruction-set level: float64 inside, whatever the real type. */
 #include "backend/cpu/vector_math.h"
 
-static double SS_LEVEL(largest_of)(int64_t n, const real *x)
+/* Index of the largest element (the first of several) and its value; n >= 1. Eight candidates at a time, then
+ * a search for the winner: faster than carrying the index along. */
+static int64_t SS_LEVEL(find_largest)(int64_t n, const real *x, double *largest)
 {
-    double largest = -(double)INFINITY;
-    for (int64_t j = 0; j < n; j++) largest = (double)x[j] > largest ? (double)x[j] : largest;
-    return largest;
+    real    lane[8];
+    int64_t i = 0, at = 0;
+    for (int j = 0; j < 8; j++) lane[j] = x[0];
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (int j = 0; i < n; i++, j++) lane[j] = x[i] > lane[j] ? x[i] : lane[j];
+    for (int j = 1; j < 8; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    while (at < n - 1 && x[at] != lane[0]) at++;
+    *largest = (double)lane[0];
+    return at;
+}
+
+/* The same for probabilities. */
+static int64_t SS_LEVEL(most_probable)(int64_t n, const double *p)
+{
+    double  lane[8];
+    int64_t i = 0, at = 0;
+    for (int j = 0; j < 8; j++) lane[j] = p[0];
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] = p[i + j] > lane[j] ? p[i + j] : lane[j];
+    for (int j = 0; i < n; i++, j++) lane[j] = p[i] > lane[j] ? p[i] : lane[j];
+    for (int j = 1; j < 8; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    while (at < n - 1 && p[at] != lane[0]) at++;
+    return at;
+}
+
+static double SS_LEVEL(sum_of_eight)(const double *lane)
+{
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+/* g_j = factor p_j; returns their sum */
+static double SS_LEVEL(scale_and_sum)(int64_t n, double factor, const double *restrict p, double *restrict g)
+{
+    double  lane[8] = { 0 };
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] += g[i + j] = factor * p[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += g[i] = factor * p[i];
+    return SS_LEVEL(sum_of_eight)(lane);
+}
+
+/* sum_j p_j (x_j - base) */
+static double SS_LEVEL(weighted_sum)(int64_t n, const double *restrict p, const real *restrict x, double base)
+{
+    double  lane[8] = { 0 };
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] += p[i + j] * ((double)x[i + j] - base);
+    for (int j = 0; i < n; i++, j++) lane[j] += p[i] * ((double)x[i] - base);
+    return SS_LEVEL(sum_of_eight)(lane);
+}
+
+/* out_j (+)= factor v_j */
+static void SS_LEVEL(write_scaled)(int64_t n, double factor, const double *restrict v, bool accumulate,
+                                   real *restrict out)
+{
+    if (accumulate)
+        for (int64_t j = 0; j < n; j++) out[j] = (real)((double)out[j] + factor * v[j]);
+    else
+        for (int64_t j = 0; j < n; j++) out[j] = (real)(factor * v[j]);
+}
+
+/* out_j (+)= factor v_j (x_j - base - shift) */
+static void SS_LEVEL(write_weighted)(int64_t n, double              factor, const double *restrict v,
+                                     const real *restrict x, double base, double shift, bool accumulate,
+                                     real *restrict out)
+{
+    if (accumulate)
+        for (int64_t j = 0; j < n; j++)
+            out[j] = (real)((double)out[j] + factor * v[j] * (((double)x[j] - base) - shift));
+    else
+        for (int64_t j = 0; j < n; j++) out[j] = (real)(factor * v[j] * (((double)x[j] - base) - shift));
 }
 
 /* sum_j exp(x_j - shift) */
@@ -16,7 +88,7 @@ static double SS_LEVEL(exp_sum)(int64_t n, const real *x, double shift)
     for (; i + 8 <= n; i += 8)
         for (int j = 0; j < 8; j++) lane[j] += SS_LEVEL(ss_exp)((double)x[i + j] - shift);
     for (int j = 0; i < n; i++, j++) lane[j] += SS_LEVEL(ss_exp)((double)x[i] - shift);
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+    return SS_LEVEL(sum_of_eight)(lane);
 }
 
 /* p_j = exp(x_j - shift) */

@@ -22,6 +22,7 @@ typedef struct row {
     double *g, *h;  /* [n] gradient dl/dx; curvature: diagonal (mse, bce) or probabilities (cross-entropy) */
     double  weight; /* row_weight */
     double  total;  /* cross-entropy: A */
+    int64_t top;    /* curvature of cross-entropy: the most probable class */
     bool    bad_id; /* a class id was outside [0, n) */
 } row;
 
@@ -54,9 +55,8 @@ static double total_weight(const row *r)
 static double entropy_value(const row *r)
 {
     const ss_loss *p = r->loss;
-    int64_t        top = 0;
-    for (int64_t j = 1; j < r->n; j++) top = r->x[j] > r->x[top] ? j : top;
-    double c = SS_AT_LEVEL(r->level, largest_of)(r->n, r->x);
+    double         c;
+    int64_t        top = SS_AT_LEVEL(r->level, find_largest)(r->n, r->x, &c);
     /* without the term 1 of the largest logit: log1p keeps what the others add to it */
     double others = SS_AT_LEVEL(r->level, exp_sum)(top, r->x, c) +
                     SS_AT_LEVEL(r->level, exp_sum)(r->n - top - 1, r->x + top + 1, c);
@@ -86,7 +86,8 @@ static void entropy_probabilities(row *r)
     if (saved) {
         shift = (double)saved[0] + (double)saved[1];
     } else {
-        double c = SS_AT_LEVEL(r->level, largest_of)(r->n, r->x);
+        double c;
+        (void)SS_AT_LEVEL(r->level, find_largest)(r->n, r->x, &c);
         shift = c + log(SS_AT_LEVEL(r->level, exp_sum)(r->n, r->x, c));
     }
     SS_AT_LEVEL(r->level, exp_row)(r->n, r->x, shift, r->h);
@@ -97,10 +98,16 @@ static void entropy_gradient(row *r)
 {
     int64_t target = r->loss->class_id ? r->loss->class_id[r->i] : 0;
     double  largest = -1, sum = 0;
-    for (int64_t j = 0; j < r->n; j++) r->g[j] = r->total * r->h[j];
-    for (int64_t j = 0; j < r->n && !one_hot(r); j++) {
+    if (one_hot(r)) {
+        sum = SS_AT_LEVEL(r->level, scale_and_sum)(target, r->total, r->h, r->g) +
+              SS_AT_LEVEL(r->level, scale_and_sum)(r->n - target - 1, r->total, r->h + target + 1,
+                                                   r->g + target + 1);
+        r->g[target] = -sum;
+        return;
+    }
+    for (int64_t j = 0; j < r->n; j++) {
         double a = target_weight(r, j);
-        r->g[j] -= a;
+        r->g[j] = r->total * r->h[j] - a;
         if (!r->loss->class_id && a > largest) {
             largest = a;
             target = j;
@@ -113,15 +120,9 @@ static void entropy_gradient(row *r)
 /* out (+)= w A p o (x_t - s); differences to the most probable class, whose own entry would cancel */
 static void entropy_curvature(const row *r, const real *x_t, real *out)
 {
-    int64_t top = 0;
-    double  s = 0, factor = r->weight * r->total;
-    for (int64_t j = 1; j < r->n; j++) top = r->h[j] > r->h[top] ? j : top;
-    double base = (double)x_t[top];
-    for (int64_t j = 0; j < r->n; j++) s += r->h[j] * ((double)x_t[j] - base);
-    for (int64_t j = 0; j < r->n; j++) {
-        double value = factor * r->h[j] * (((double)x_t[j] - base) - s);
-        out[j] = (real)(r->loss->accumulate ? (double)out[j] + value : value);
-    }
+    double base = (double)x_t[r->top], s = SS_AT_LEVEL(r->level, weighted_sum)(r->n, r->h, x_t, base);
+    SS_AT_LEVEL(r->level, write_weighted)
+    (r->n, r->weight * r->total, r->h, x_t, base, s, r->loss->accumulate, out);
 }
 
 /* ---- All losses ---- */
@@ -162,33 +163,28 @@ static void row_curvature(row *r)
     case SS_LOSS_MSE:
         for (int64_t j = 0; j < r->n; j++) r->h[j] = 2;
         break;
-    case SS_LOSS_CROSS_ENTROPY: entropy_probabilities(r); break;
+    case SS_LOSS_CROSS_ENTROPY:
+        entropy_probabilities(r);
+        r->top = SS_AT_LEVEL(r->level, most_probable)(r->n, r->h);
+        break;
     default: SS_AT_LEVEL(r->level, bce_curvature)(r->n, r->x, r->h);
     }
 }
 
 static void write_row(const row *r, double factor, const double *value, real *out)
 {
-    for (int64_t j = 0; j < r->n; j++) {
-        double v = factor * value[j];
-        out[j] = (real)(r->loss->accumulate ? (double)out[j] + v : v);
-    }
+    SS_AT_LEVEL(r->level, write_scaled)(r->n, factor, value, r->loss->accumulate, out);
 }
 
 static double row_dot(const row *r, const real *x_t)
 {
-    double sum = 0;
-    for (int64_t j = 0; j < r->n; j++) sum += r->g[j] * (double)x_t[j];
-    return sum;
+    return SS_AT_LEVEL(r->level, weighted_sum)(r->n, r->g, x_t, 0);
 }
 
 /* x_at (+)= w h o x_t */
 static void diagonal_curvature(const row *r, const real *x_t, real *out)
 {
-    for (int64_t j = 0; j < r->n; j++) {
-        double v = r->weight * r->h[j] * (double)x_t[j];
-        out[j] = (real)(r->loss->accumulate ? (double)out[j] + v : v);
-    }
+    SS_AT_LEVEL(r->level, write_weighted)(r->n, r->weight, r->h, x_t, 0, 0, r->loss->accumulate, out);
 }
 
 /* Empirical Fisher: x_at (+)= w g (g . x_t), per target */
