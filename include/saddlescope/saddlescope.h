@@ -11,5 +11,6 @@
 #include "saddlescope/status.h"
 #include "saddlescope/tensor.h"
 #include "saddlescope/verdict.h"
+#include "saddlescope/follow.h"
 
 #endif

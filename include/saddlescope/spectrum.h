@@ -274,6 +274,13 @@ ss_inertia ss_dense_inertia(const ss_dense_result *result, double tau);
 /* x := eigenvector `index`, padded, in the operator's memory and real type. */
 ss_status ss_dense_vector(const ss_dense_result *result, const ss_operator *op, int64_t index, void *x);
 
+/* ---- Operators made of another one ------------------------------------------------------------------------
+ * Both apply `inner`, which is borrowed and counts its products itself. */
+/* P H P with P = I - uu'/u'u, u a padded vector in the operator's memory (copied). */
+ss_status ss_operator_projected(ss_operator *inner, const void *u, ss_operator *op);
+/* D H D with the diagonal D = d, packed [n] (copied). */
+ss_status ss_operator_scaled(ss_operator *inner, const double *d, ss_operator *op);
+
 /* ---- Packed and padded vectors --------------------------------------------------------------------------
  */
 /* packed[n] (host, float64) := the parameters of a padded vector in the operator's memory, and back (padding

@@ -131,14 +131,14 @@ fail:
 /* ---- Network, data, objective ---------------------------------------------------------------------------
  */
 
-static ss_status open_network(ss_workload *w)
+ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
 {
     const ss_settings *s = w->settings;
     const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
     const ss_setting  *exclude = &s->option[SS_OPTION_EXCLUDE_PARAMETERS];
     /* The command line's choice of parameters replaces the folder's. */
     bool               chosen = include->given || exclude->given;
-    ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
+    ss_network_options options = { .weights = weights,
                                    .include =
                                        chosen ? include->texts : (const char *const *)w->stated.trainable,
                                    .exclude = exclude->texts,
@@ -147,7 +147,7 @@ static ss_status open_network(ss_workload *w)
                                    .n_exclude = (int32_t)exclude->n_texts,
                                    .n_decay = w->stated.n_decay,
                                    .seed = (uint64_t)ss_integer_of(s, SEED) };
-    return ss_network_open(w->context, s->network, &options, &w->network);
+    return ss_network_open(w->context, s->network, &options, network);
 }
 
 static ss_status open_data(ss_workload *w)
@@ -292,7 +292,7 @@ ss_status ss_workload_open(ss_context *context, const ss_settings *settings, boo
     SS_TRY(note_start(w));
     SS_TRY(refuse_unsupported(context, settings->network));
     SS_TRY(look_into_folder(w));
-    SS_TRY(open_network(w));
+    SS_TRY(ss_workload_network(w, ss_text_of(settings, WEIGHTS), &w->network));
     SS_TRY(open_data(w));
     SS_TRY(open_objective(w));
     SS_TRY(ss_workload_record(w));

@@ -54,6 +54,10 @@ ss_status ss_workload_open(ss_context *context, const ss_settings *settings, boo
                            ss_workload *workload);
 void      ss_workload_close(ss_workload *workload);
 
+/* The same network, decay and choice of parameters with the weights of another file (NULL = as the settings
+ * say). */
+ss_status ss_workload_network(ss_workload *workload, const char *weights, ss_network **network);
+
 /* Fills or refreshes the record: files, libraries, options, plans, times (record.c). */
 ss_status ss_workload_record(ss_workload *workload);
 void      ss_workload_record_release(ss_workload *workload);

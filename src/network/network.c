@@ -83,10 +83,11 @@ fail:
     return status;
 }
 
-static ss_status open_files(ss_network *network, const char *weights)
+static ss_status open_files(ss_network *network, const ss_network_options *options)
 {
     ss_status   status = SS_OK;
     ss_context *context = network->context;
+    const char *weights = options->weights;
     char       *description = NULL;
     ss_json    *json = NULL;
     ss_archive *archive = NULL;
@@ -95,6 +96,11 @@ static ss_status open_files(ss_network *network, const char *weights)
     SS_TRY(refuse_weights(context, description));
     SS_TRY(ss_json_load(context, description, &json));
     SS_TRY(ss_sequential_build(context, json, &network->graph));
+    if (options->seeded) {
+        network->weights[0] = '\0';
+        SS_TRY(ss_graph_bind_seeded(network->graph, options->seed));
+        goto fail;
+    }
     if (weights == NULL && stat(network->weights, &info) != 0)
         SS_FAIL(context, SS_ERROR_INPUT, "%s: there is no weights file %s beside it; name one", description,
                 network->weights);
@@ -148,7 +154,7 @@ ss_status ss_network_open(ss_context *context, const char *source, const ss_netw
     if (strncmp(source, "mlp:", 4) == 0)
         SS_TRY(open_mlp(opened, o->weights, o->seed));
     else
-        SS_TRY(open_files(opened, o->weights));
+        SS_TRY(open_files(opened, o));
     SS_TRY(ss_graph_activate(opened->graph, o->n_include, o->include, o->n_exclude, o->exclude));
     SS_TRY(ss_graph_set_decay(opened->graph, o->n_decay, o->decay));
     *network = opened;

@@ -13,6 +13,7 @@
 typedef struct ss_parameter {
     char    *name;        /* as in the weights file, for example "3.body.0.weight"; owned */
     ss_array array;       /* stored type, shape and bytes (host); array.name == name */
+    ss_array bound;       /* the same as it was bound, before ss_graph_set_weights */
     int64_t  count;       /* elements */
     bool     trainable;   /* false: a constant of the network (running statistics), never a parameter */
     double   decay;       /* lambda of the term lambda/2 ||w||^2; 0 = none */

@@ -106,6 +106,7 @@ void      ss_verdict_curvature_state(ss_analysis *a);                  /* the st
 ss_status ss_verdict_stationarity_finish(ss_analysis *a);              /* stationarity.c */
 ss_status ss_verdict_witness_search(ss_analysis *a);                   /* witness.c */
 ss_status ss_verdict_counts_finish(ss_analysis *a);                    /* counts.c */
+ss_status ss_verdict_level_set_search(ss_analysis *a);                 /* level_set.c */
 ss_status ss_verdict_kinks_and_rounding(ss_analysis *a);               /* kinks.c */
 ss_status ss_verdict_distribution_line(ss_analysis *a);                /* distribution.c */
 ss_status ss_verdict_left_here(ss_analysis *a, double allowance);      /* left.c */
