@@ -95,6 +95,8 @@ void      ss_escape_result_destroy(ss_escape_result *result);
  */
 typedef struct ss_study_options {
     double  scale;         /* factor of the initial weights */
+    double  silent;        /* share of the units of each hidden layer that begin at zero */
+    double  paired;        /* share of the others that begin as pairs of equal units */
     int64_t loss_steps;    /* Newton-CG steps on the loss before ||g|| is minimised; -1 = to the end */
     int64_t steps;         /* Levenberg-Marquardt steps on ||g||^2, at most; 60 */
     double  reduce;        /* critical at ||g|| <= this times that of the start; 1e-8 ... */
@@ -102,6 +104,9 @@ typedef struct ss_study_options {
     double  time_limit;    /* seconds of the walk; 0 = none */
 } ss_study_options;
 void ss_study_options_init(ss_study_options *options);
+/* The start that a seed stands for: scale, length of the descent, silent and paired units vary with it, so
+ * that the points of a study have many indices. */
+void ss_study_options_for(int64_t seed, ss_study_options *options);
 
 typedef struct ss_study_point {
     /* Which network: filled by the caller. */
@@ -111,6 +116,8 @@ typedef struct ss_study_point {
     /* Filled by ss_study. */
     int64_t n;                   /* parameters */
     double  scale;               /* factor of the initial weights */
+    double  silent;              /* share of the hidden units that began at zero */
+    double  paired;              /* share of the others that began as pairs */
     int64_t loss_steps;          /* on the loss, made */
     int64_t steps;               /* on ||g||^2, made */
     double  loss_start;          /* at the initial weights */

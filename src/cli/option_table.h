@@ -177,6 +177,8 @@
         "analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy); escape, polish: the new checkpoint; study, track: the table (CSV)") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \
+    row(SAVE_WEIGHTS, "save-weights", "FOLDER", TEXT, SS_ON(STUDY), FILES, 0, 0, NULL, NULL, \
+        "write the weights of every point there, point-W-S.safetensors for width W and seed S") \
     row(CHECKPOINT, "checkpoint", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "keep a checkpoint, up to date after every product") \
     row(CHECKPOINT_EVERY, "checkpoint-every", "TIME", TIME, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 1e9, NULL, "10m", \

@@ -89,6 +89,8 @@ const ss_field ss_study_point_fields[] = {
     FIELD(INTEGER, seed, "of the initial weights"),
     FIELD(INTEGER, n, "parameters"),
     FIELD(REAL, scale, "factor of the initial weights"),
+    FIELD(REAL, silent, "share of the units of each hidden layer that began at zero"),
+    FIELD(REAL, paired, "share of the others that began as pairs of equal units"),
     FIELD(INTEGER, loss_steps, "Newton-CG steps on the loss"),
     FIELD(INTEGER, steps, "Levenberg-Marquardt steps on ||g||^2"),
     FIELD(REAL, loss_start, "L at the initial weights"),

@@ -4,6 +4,7 @@
  * care about the index. Starts that stop early, and small ones that come close to the saddle at zero and to
  * those behind it, lead to saddles of many indices; the others to minima. Everything is a function of the
  * options and the weights alone. */
+#include "verdict/study.h"
 #include "verdict/move.h"
 
 #include "base/base.h"
@@ -19,20 +20,6 @@ void ss_study_options_init(ss_study_options *options)
     *options = (ss_study_options){
         .scale = 1.0, .loss_steps = -1, .steps = 60, .reduce = 1e-8, .overshoot = 1e-3
     };
-}
-
-static ss_status scale_weights(ss_context *context, ss_objective *objective, double scale)
-{
-    ss_status status = SS_OK;
-    int64_t   n = ss_objective_layout(objective)->n;
-    double   *packed = NULL;
-    SS_TRY(SS_NEW_ARRAY(context, n, &packed));
-    ss_objective_get_weights(objective, packed);
-    for (int64_t i = 0; i < n; i++) packed[i] *= scale;
-    SS_TRY(ss_objective_set_weights(objective, packed));
-fail:
-    ss_free(context, packed);
-    return status;
 }
 
 static ss_status walk(ss_move *m, const ss_study_options *o, ss_study_point *p)
@@ -91,11 +78,13 @@ ss_status ss_study(ss_context *context, ss_objective *objective, const ss_study_
     int64_t            n = ss_objective_layout(objective)->n;
     point->n = n;
     point->scale = options->scale;
+    point->silent = options->silent;
+    point->paired = options->paired;
     if (n > analyze->dense_limit)
         SS_FAIL(context, SS_ERROR_REFUSED,
                 "a study needs all eigenvalues: %lld parameters exceed --dense-limit %lld", (long long)n,
                 (long long)analyze->dense_limit);
-    SS_TRY(scale_weights(context, objective, options->scale));
+    SS_TRY(ss_study_start(context, objective, options));
     SS_TRY(ss_move_begin(&m, context, objective, 0.0, options->time_limit));
     SS_TRY(walk(&m, options, point));
     SS_TRY(SS_NEW_ARRAY(context, n, &packed));
