@@ -65,16 +65,16 @@ typedef struct ss_escape_options {
 void ss_escape_options_init(ss_escape_options *options);
 
 typedef struct ss_escape_result {
-    bool           left;         /* a step was taken; false: `before` has no witness to follow */
-    int            sign;         /* +1 or -1 along the witness */
-    double         step;         /* t */
-    double         least_step;   /* r_valid / 2 */
-    double         predicted;    /* decrease of the Taylor model there */
-    double         real;         /* decrease of the true loss */
-    double         loss_start;   /* L at the saddle */
-    double         loss_end;     /* L where it ended */
-    double         moved;        /* ||theta_end - theta_start|| */
-    int64_t        n_rows;       /* of the search */
+    bool           left;                /* a step was taken; false: `before` has no witness to follow */
+    int            sign;                /* +1 or -1 along the witness */
+    double         step;                /* t */
+    double         least_step;          /* r_valid / 2 */
+    double         predicted;           /* decrease of the Taylor model there */
+    double         real;                /* decrease of the true loss */
+    double         loss_start;          /* L at the saddle */
+    double         loss_end;            /* L where it ended */
+    double         moved;               /* ||theta_end - theta_start|| */
+    int64_t        n_rows;              /* of the search */
     ss_escape_row  row[SS_ESCAPE_ROWS]; /* [n_rows] as tried */
     bool           until_minimum;
     int64_t        rounds;       /* of descent and verdict */
@@ -94,14 +94,14 @@ void      ss_escape_result_destroy(ss_escape_result *result);
 /* ---- Study: one network taken to a critical point ---------------------------------------------------------
  */
 typedef struct ss_study_options {
-    double  scale;         /* factor of the initial weights */
-    double  silent;        /* share of the units of each hidden layer that begin at zero */
-    double  paired;        /* share of the others that begin as pairs of equal units */
-    int64_t loss_steps;    /* Newton-CG steps on the loss before ||g|| is minimised; -1 = to the end */
-    int64_t steps;         /* Levenberg-Marquardt steps on ||g||^2, at most; 60 */
-    double  reduce;        /* critical at ||g|| <= this times that of the start; 1e-8 ... */
-    double  overshoot;     /* ... and the walk goes on to this times it, where float64 allows; 1e-3 */
-    double  time_limit;    /* seconds of the walk; 0 = none */
+    double  scale;      /* factor of the initial weights */
+    double  silent;     /* share of the units of each hidden layer that begin at zero */
+    double  paired;     /* share of the others that begin as pairs of equal units */
+    int64_t loss_steps; /* Newton-CG steps on the loss before ||g|| is minimised; -1 = to the end */
+    int64_t steps;      /* Levenberg-Marquardt steps on ||g||^2, at most; 60 */
+    double  reduce;     /* critical at ||g|| <= this times that of the start; 1e-8 ... */
+    double  overshoot;  /* ... and the walk goes on to this times it, where float64 allows; 1e-3 */
+    double  time_limit; /* seconds of the walk; 0 = none */
 } ss_study_options;
 void ss_study_options_init(ss_study_options *options);
 /* The start that a seed stands for: scale, length of the descent, silent and paired units vary with it, so
@@ -110,30 +110,30 @@ void ss_study_options_for(int64_t seed, ss_study_options *options);
 
 typedef struct ss_study_point {
     /* Which network: filled by the caller. */
-    int64_t number;              /* of the point in the study */
-    int64_t width;               /* of the hidden layers; 0 = as the network says */
-    int64_t seed;                /* of the initial weights */
+    int64_t number; /* of the point in the study */
+    int64_t width;  /* of the hidden layers; 0 = as the network says */
+    int64_t seed;   /* of the initial weights */
     /* Filled by ss_study. */
-    int64_t n;                   /* parameters */
-    double  scale;               /* factor of the initial weights */
-    double  silent;              /* share of the hidden units that began at zero */
-    double  paired;              /* share of the others that began as pairs */
-    int64_t loss_steps;          /* on the loss, made */
-    int64_t steps;               /* on ||g||^2, made */
-    double  loss_start;          /* at the initial weights */
-    double  loss;                /* where it ended */
-    double  gradient_start;      /* ||g|| at the initial weights */
-    double  gradient;            /* ||g|| where it ended */
-    double  theta_norm;          /* ||theta|| there */
-    double  lambda_min;          /* of the Hessian there */
-    double  lambda_max;
-    double  tau;                 /* eigenvalues within have no sign */
-    int64_t negative;            /* eigenvalues below -tau */
-    int64_t zero;
-    int64_t positive;
-    double  positive_share;        /* n+ / n */
-    double  positive_among_signed; /* n+ / (n+ + n-) */
-    double  negative_share;        /* n- / n: Dauphin's index */
+    int64_t     n;              /* parameters */
+    double      scale;          /* factor of the initial weights */
+    double      silent;         /* share of the hidden units that began at zero */
+    double      paired;         /* share of the others that began as pairs */
+    int64_t     loss_steps;     /* on the loss, made */
+    int64_t     steps;          /* on ||g||^2, made */
+    double      loss_start;     /* at the initial weights */
+    double      loss;           /* where it ended */
+    double      gradient_start; /* ||g|| at the initial weights */
+    double      gradient;       /* ||g|| where it ended */
+    double      theta_norm;     /* ||theta|| there */
+    double      lambda_min;     /* of the Hessian there */
+    double      lambda_max;
+    double      tau;      /* eigenvalues within have no sign */
+    int64_t     negative; /* eigenvalues below -tau */
+    int64_t     zero;
+    int64_t     positive;
+    double      positive_share;        /* n+ / n */
+    double      positive_among_signed; /* n+ / (n+ + n-) */
+    double      negative_share;        /* n- / n: Dauphin's index */
     ss_label    label;
     ss_evidence evidence;
     int         order;
@@ -161,23 +161,23 @@ void ss_track_options_init(ss_track_options *options);
 #define SS_TRACK_NAME 256
 typedef struct ss_track_point {
     /* Which checkpoint: filled by the caller. */
-    char     name[SS_TRACK_NAME]; /* as it was found */
-    int64_t  step;                /* last number in its name; -1 = none */
-    double   rate;                /* learning rate there; NaN = not stated */
-    double   threshold;           /* largest stable curvature at that rate; NaN likewise */
+    char    name[SS_TRACK_NAME]; /* as it was found */
+    int64_t step;                /* last number in its name; -1 = none */
+    double  rate;                /* learning rate there; NaN = not stated */
+    double  threshold;           /* largest stable curvature at that rate; NaN likewise */
     /* Filled by ss_track. */
-    double   loss;                /* L */
-    double   gradient;            /* ||g|| */
-    double   lambda_min;          /* of H */
+    double   loss;       /* L */
+    double   gradient;   /* ||g|| */
+    double   lambda_min; /* of H */
     double   lambda_min_error;
     double   lambda_max;
     double   lambda_max_error;
-    double   preconditioned;     /* lambda_max of P^-1/2 H P^-1/2; NaN without P */
+    double   preconditioned; /* lambda_max of P^-1/2 H P^-1/2; NaN without P */
     double   preconditioned_error;
-    double   overlap;            /* ||V'W||_F^2 / k with the previous point's subspace; NaN without one */
-    ss_label label;              /* SS_LABEL_INCONCLUSIVE when not judged */
-    int64_t  products;            /* of the eigenvalue search */
-    char     setup[17];           /* digest of everything the numbers depend on, the caller's */
+    double   overlap;   /* ||V'W||_F^2 / k with the previous point's subspace; NaN without one */
+    ss_label label;     /* SS_LABEL_INCONCLUSIVE when not judged */
+    int64_t  products;  /* of the eigenvalue search */
+    char     setup[17]; /* digest of everything the numbers depend on, the caller's */
 } ss_track_point;
 
 /* Numbers of the objective's theta. subspace [k, n] packed host vectors: the previous point's top space when

@@ -38,8 +38,9 @@ ss_status ss_command_escape(ss_context *context, const ss_settings *settings, in
     SS_TRY(ss_escape(context, workload.objective, &escape, &options, &report.escape));
     SS_TRY(deliver(&workload, &report));
     if (!report.escape.left) {
-        fprintf(stderr, "saddlescope escape: %s: the verdict is %s; there was nothing to leave, and no "
-                        "checkpoint is written\n",
+        fprintf(stderr,
+                "saddlescope escape: %s: the verdict is %s; there was nothing to leave, and no "
+                "checkpoint is written\n",
                 settings->network, ss_label_name(report.escape.before.label));
         *exit_status = SS_EXIT_UNEXPECTED;
     } else {

@@ -26,8 +26,8 @@ int ss_judge_expectation(const ss_settings *settings, const ss_verdict *verdict)
 {
     const char *wanted = ss_text_of(settings, EXPECT);
     if (wanted == NULL || strcmp(wanted, ss_label_name(verdict->label)) == 0) return SS_EXIT_DONE;
-    fprintf(stderr, "saddlescope %s: expected %s, found %s\n", ss_command_row(settings->command)->name, wanted,
-            ss_label_name(verdict->label));
+    fprintf(stderr, "saddlescope %s: expected %s, found %s\n", ss_command_row(settings->command)->name,
+            wanted, ss_label_name(verdict->label));
     return verdict->label == SS_LABEL_INCONCLUSIVE ? SS_EXIT_INCONCLUSIVE : SS_EXIT_UNEXPECTED;
 }
 

@@ -20,7 +20,8 @@ static ss_status add(list *l, int64_t number)
     if (number < l->least || number > l->most)
         SS_FAIL(l->context, SS_ERROR_USAGE, "%s: %lld is outside %lld..%lld", l->option, (long long)number,
                 (long long)l->least, (long long)l->most);
-    if (l->count == LONGEST) SS_FAIL(l->context, SS_ERROR_USAGE, "%s: more than a million numbers", l->option);
+    if (l->count == LONGEST)
+        SS_FAIL(l->context, SS_ERROR_USAGE, "%s: more than a million numbers", l->option);
     if (l->count == l->room) {
         l->room = l->room > 0 ? 2 * l->room : 64;
         SS_TRY(ss_reallocate(l->context, l->room, sizeof *l->numbers, (void **)&l->numbers));
@@ -64,8 +65,8 @@ fail:
     return status;
 }
 
-ss_status ss_list_parse(ss_context *context, const char *option, const char *text, int64_t least, int64_t most,
-                        int64_t **numbers, int64_t *count)
+ss_status ss_list_parse(ss_context *context, const char *option, const char *text, int64_t least,
+                        int64_t most, int64_t **numbers, int64_t *count)
 {
     ss_status   status = SS_OK;
     list        l = { .context = context, .option = option, .text = text, .least = least, .most = most };
@@ -84,7 +85,8 @@ ss_status ss_list_parse(ss_context *context, const char *option, const char *tex
         for (int64_t i = first; i <= last; i++) SS_TRY(add(&l, i));
         if (*p == '\0') break;
         if (*p++ != ',')
-            SS_FAIL(context, SS_ERROR_USAGE, "%s: '%s' is no list of numbers like 0..99 or 2,4,8", option, text);
+            SS_FAIL(context, SS_ERROR_USAGE, "%s: '%s' is no list of numbers like 0..99 or 2,4,8", option,
+                    text);
     }
     SS_TRY(refuse_twice(&l));
     *numbers = l.numbers;

@@ -32,8 +32,8 @@ fail:
     return status;
 }
 
-ss_status ss_rows_read(ss_context *context, const char *path, const ss_field *fields, size_t size, void **rows,
-                       int64_t *count)
+ss_status ss_rows_read(ss_context *context, const char *path, const ss_field *fields, size_t size,
+                       void **rows, int64_t *count)
 {
     ss_status status = SS_OK;
     char     *bytes = NULL;

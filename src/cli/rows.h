@@ -7,8 +7,8 @@
 
 /* Reads the rows of an earlier run; none when there is no file. SS_ERROR_INPUT when the file is another
  * table. *rows owned by the caller. */
-ss_status ss_rows_read(ss_context *context, const char *path, const ss_field *fields, size_t size, void **rows,
-                       int64_t *count);
+ss_status ss_rows_read(ss_context *context, const char *path, const ss_field *fields, size_t size,
+                       void **rows, int64_t *count);
 /* Replaces the file (nothing for path NULL). */
 ss_status ss_rows_write(ss_context *context, const char *path, const ss_field *fields, size_t size,
                         const void *rows, int64_t count);

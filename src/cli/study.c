@@ -27,10 +27,9 @@ static ss_status widen(ss_context *context, const char *network, int64_t width, 
     size_t      used = 0;
     while (last > widths && *last != '-') last--;
     if (strncmp(network, "mlp:", 4) != 0 || first == NULL || first >= end)
-        SS_FAIL(context, SS_ERROR_USAGE, "--widths: %s has no widths that can be replaced; give mlp:64-16-10:tanh",
-                network);
-    if (first == last)
-        SS_FAIL(context, SS_ERROR_USAGE, "--widths: %s has no hidden layer", network);
+        SS_FAIL(context, SS_ERROR_USAGE,
+                "--widths: %s has no widths that can be replaced; give mlp:64-16-10:tanh", network);
+    if (first == last) SS_FAIL(context, SS_ERROR_USAGE, "--widths: %s has no hidden layer", network);
     for (const char *p = first; p < last; p++)
         if (*p == '-' && used + 24 < sizeof hidden)
             used += (size_t)snprintf(hidden + used, sizeof hidden - used, "-%lld", (long long)width);
@@ -43,19 +42,28 @@ fail:
 static void digest(const ss_workload *w, ss_study_plan *plan)
 {
     const ss_array *arrays[] = { ss_dataset_inputs(w->dataset), ss_dataset_targets(w->dataset) };
-    int64_t lengths[] = { ss_dataset_input_length(w->dataset), ss_dataset_target_length(w->dataset) };
+    int64_t         lengths[] = { ss_dataset_input_length(w->dataset), ss_dataset_target_length(w->dataset) };
     const ss_analyze_options *a = &plan->analyze;
-    double   numbers[] = { a->resolution, a->confidence, a->tau, a->critical, a->critical_gradient,
-                           (double)a->max_products, (double)a->dense_limit, (double)a->seed,
-                           (double)a->sample_seed, (double)w->options.memory, (double)w->options.batch_size };
-    uint64_t d = SS_DIGEST_START;
+    double                    numbers[] = { a->resolution,
+                                            a->confidence,
+                                            a->tau,
+                                            a->critical,
+                                            a->critical_gradient,
+                                            (double)a->max_products,
+                                            (double)a->dense_limit,
+                                            (double)a->seed,
+                                            (double)a->sample_seed,
+                                            (double)w->options.memory,
+                                            (double)w->options.batch_size };
+    uint64_t                  d = SS_DIGEST_START;
     for (int i = 0; i < 2; i++)
-        d = ss_digest(d, arrays[i]->data, (size_t)(ss_dataset_samples(w->dataset) * lengths[i]) *
-                                              ss_type_size(arrays[i]->type));
+        d = ss_digest(d, arrays[i]->data,
+                      (size_t)(ss_dataset_samples(w->dataset) * lengths[i]) * ss_type_size(arrays[i]->type));
     d = ss_digest(d, numbers, sizeof numbers);
-    const char *texts[] = { w->run.version, w->run.network, w->run.data_description, w->run.objective,
-                            w->run.device, w->run.device_description };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) d = ss_digest(d, texts[i], strlen(texts[i]) + 1);
+    const char *texts[] = { w->run.version,   w->run.network, w->run.data_description,
+                            w->run.objective, w->run.device,  w->run.device_description };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        d = ss_digest(d, texts[i], strlen(texts[i]) + 1);
     snprintf(plan->setup, sizeof plan->setup, "%016llx", (unsigned long long)d);
 }
 
@@ -109,14 +117,16 @@ static ss_status resume(ss_workload *w, ss_study_plan *plan, ss_study_result *re
     ss_study_point *rows = NULL;
     int64_t         count = 0;
     if (!ss_given(w->settings, RESUME)) return SS_OK;
-    if (path == NULL) SS_FAIL(w->context, SS_ERROR_USAGE, "--resume needs --output FILE, the table to go on with");
+    if (path == NULL)
+        SS_FAIL(w->context, SS_ERROR_USAGE, "--resume needs --output FILE, the table to go on with");
     SS_TRY(ss_rows_read(w->context, path, ss_study_point_fields, sizeof *rows, (void **)&rows, &count));
     for (int64_t i = 0; i < count; i++) {
         if (strcmp(rows[i].setup, plan->setup) != 0)
-            SS_FAIL(w->context, SS_ERROR_REFUSED,
-                    "%s: line %lld: column 'setup' is %s, this study is %s: network, data, objective, options or "
-                    "version differ; name another --output",
-                    path, (long long)i + 2, rows[i].setup, plan->setup);
+            SS_FAIL(
+                w->context, SS_ERROR_REFUSED,
+                "%s: line %lld: column 'setup' is %s, this study is %s: network, data, objective, options or "
+                "version differ; name another --output",
+                path, (long long)i + 2, rows[i].setup, plan->setup);
         for (int64_t n = 0; n < plan->total; n++) {
             if (plan->done[n] || plan->widths[n / plan->n_seeds] != rows[i].width ||
                 plan->seeds[n % plan->n_seeds] != rows[i].seed)

@@ -7,10 +7,10 @@
 typedef struct ss_study_plan {
     ss_workload       *workload; /* borrowed: the data set is shared by all jobs, read-only */
     ss_analyze_options analyze;
-    char             **sources;   /* [n_widths] network of each width; owned */
-    int64_t           *widths;    /* [n_widths]; 0 = as the network says */
+    char             **sources; /* [n_widths] network of each width; owned */
+    int64_t           *widths;  /* [n_widths]; 0 = as the network says */
     int64_t            n_widths;
-    int64_t           *seeds;     /* [n_seeds] */
+    int64_t           *seeds; /* [n_seeds] */
     int64_t            n_seeds;
     char               setup[17]; /* digest of what the numbers depend on */
     ss_study_point    *points;    /* [n_widths n_seeds] by number */

@@ -14,9 +14,9 @@ typedef struct pool {
     int64_t         next;     /* first number that nobody has taken */
     int64_t        *finished; /* [total] numbers not yet reported */
     int64_t         n_finished;
-    int64_t         running;  /* jobs alive */
-    volatile int    stop;     /* the jobs' interrupt flag */
-    ss_status       status;   /* first failure of a job ... */
+    int64_t         running;       /* jobs alive */
+    volatile int    stop;          /* the jobs' interrupt flag */
+    ss_status       status;        /* first failure of a job ... */
     char            message[1024]; /* ... and its message */
 } pool;
 
@@ -69,8 +69,9 @@ static ss_status compute(ss_context *context, const ss_study_plan *plan, int64_t
                                .seed = plan->seeds[number % plan->n_seeds] };
     memcpy(point->setup, plan->setup, sizeof point->setup);
     how.precision = SS_FLOAT64;
-    if (how.memory == 0) how.memory = (int64_t)512 << 20; /* plans, and with them digits, must not depend on
-                                                             what happens to be free */
+    if (how.memory == 0)
+        how.memory = (int64_t)512 << 20; /* plans, and with them digits, must not depend on
+                                            what happens to be free */
     ss_study_options_for(point->seed, &options);
     SS_TRY(ss_network_open(context, plan->sources[number / plan->n_seeds], &o, &network));
     SS_TRY(ss_objective_create(context, network, w->dataset, &how, &objective));
@@ -91,8 +92,9 @@ static void tell(pool *p, ss_context *context, int64_t number, const ss_study_po
     } else if (p->status == SS_OK) {
         p->status = status;
         if (context != NULL)
-            snprintf(p->message, sizeof p->message, "point %lld (width %lld, seed %lld): %s", (long long)number,
-                     (long long)point->width, (long long)point->seed, ss_context_message(context));
+            snprintf(p->message, sizeof p->message, "point %lld (width %lld, seed %lld): %s",
+                     (long long)number, (long long)point->width, (long long)point->seed,
+                     ss_context_message(context));
         p->stop = 1;
     }
     pthread_cond_signal(&p->news);

@@ -49,8 +49,8 @@ static ss_status add(writing *w, const ss_parameter *p, const ss_array *stored, 
     for (int64_t i = 0; i < p->count; i++) {
         double value = ss_array_value(to, i);
         if (!isfinite(value))
-            SS_FAIL(w->context, SS_ERROR_NUMERIC, "%s: tensor %s: element %lld, %g, does not fit into %s", path,
-                    ss_quote(stored->name, name), (long long)i, values[i], ss_type_name(stored->type));
+            SS_FAIL(w->context, SS_ERROR_NUMERIC, "%s: tensor %s: element %lld, %g, does not fit into %s",
+                    path, ss_quote(stored->name, name), (long long)i, values[i], ss_type_name(stored->type));
         saved->moved += (value - values[i]) * (value - values[i]);
         saved->largest = fmax(saved->largest, fabs(value - values[i]));
     }
@@ -79,8 +79,8 @@ ss_status ss_network_save(ss_network *network, const char *path, const double *p
     const ss_archive *archive = graph->n_files > 0 ? graph->files[0] : NULL;
     int64_t           count = archive != NULL ? ss_archive_count(archive) : graph->n_parameters;
 
-    *saved = (ss_saved_weights){ .converted =
-                                     archive != NULL && strcmp(ss_archive_format(archive), "safetensors") != 0 };
+    *saved = (ss_saved_weights){ .converted = archive != NULL &&
+                                              strcmp(ss_archive_format(archive), "safetensors") != 0 };
     SS_TRY(SS_NEW_ARRAY(w.context, count, &w.arrays));
     SS_TRY(SS_NEW_ARRAY(w.context, count, &w.owned));
     for (int64_t i = 0; i < count; i++) {

@@ -167,8 +167,8 @@ static bool read_row(const ss_field *fields, const char **p, char *row, const ch
     return true;
 }
 
-ss_status ss_report_csv_read(ss_context *context, const char *path, const char *bytes,
-                             const ss_field *fields, size_t size, void **rows, int64_t *count)
+ss_status ss_report_csv_read(ss_context *context, const char *path, const char *bytes, const ss_field *fields,
+                             size_t size, void **rows, int64_t *count)
 {
     ss_status   status = SS_OK;
     ss_text     head;

@@ -76,8 +76,9 @@ void ss_report_written(ss_text *text, const ss_written *w)
     ss_line_begin(&line, text, "written");
     ss_line_add(&line, "%s, names and types of the old checkpoint%s;", w->path,
                 w->saved.converted ? " (which was no safetensors file; this one is)" : "");
-    ss_line_add(&line, w->saved.rounded ? "rounded to 16 bits, which moves the weights by %s;"
-                                        : "storing moves the weights by %s;",
+    ss_line_add(&line,
+                w->saved.rounded ? "rounded to 16 bits, which moves the weights by %s;"
+                                 : "storing moves the weights by %s;",
                 N(a, w->saved.moved, 2));
     ss_line_add(&line, "loss as stored %s", N(b, w->loss, 9));
     ss_line_end(&line);
@@ -103,11 +104,12 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
     number                  a, b, c, d;
     ss_report_head(text, run);
     ss_line_write(text, "start", "%s; loss %s, v'Hv %s, g'v %s, r_valid %s", ss_label_name(e->before.label),
-                  N(a, e->loss_start, 9), N(b, e->before.witness.quotient, 4), N(c, e->before.witness.slope, 3),
-                  N(d, e->before.witness.valid_radius, 3));
+                  N(a, e->loss_start, 9), N(b, e->before.witness.quotient, 4),
+                  N(c, e->before.witness.slope, 3), N(d, e->before.witness.valid_radius, 3));
     if (e->n_rows > 0) {
-        ss_line_write(text, "search", "along the witness, doubling while the real decrease is at least half of "
-                                      "the predicted one:");
+        ss_line_write(text, "search",
+                      "along the witness, doubling while the real decrease is at least half of "
+                      "the predicted one:");
         escape_rows(text, e);
     }
     if (!e->left) {
@@ -121,9 +123,8 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
                   N(a, e->step, 4), e->sign > 0 ? "+" : "-", N(b, e->predicted, 6), N(c, e->real, 6),
                   P(d, e->real / e->predicted));
     if (e->until_minimum)
-        ss_line_write(text, "descent",
-                      "%lld Newton-CG steps in %lld rounds: loss %s -> %s, |g| %s%s%s", (long long)e->steps,
-                      (long long)e->rounds, N(a, e->loss_start, 9), N(b, e->loss_end, 6),
+        ss_line_write(text, "descent", "%lld Newton-CG steps in %lld rounds: loss %s -> %s, |g| %s%s%s",
+                      (long long)e->steps, (long long)e->rounds, N(a, e->loss_start, 9), N(b, e->loss_end, 6),
                       N(c, e->gradient_end, 3), e->cost.out_of_products ? "; ended by --max-products" : "",
                       e->cost.out_of_time ? "; ended by --time-limit" : "");
     ss_line_write(text, "moved", "%s from the start; %s products' worth, %s", N(a, e->moved, 4),
@@ -200,12 +201,23 @@ void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *r)
 /* ---- track ----------------------------------------------------------------------------------------------
  */
 
-static void track_row(ss_text *text, const ss_track_point *p, bool threshold, bool preconditioned)
+/* Bytes of the folders that all names begin with. */
+static size_t common_folder(const ss_track_result *r)
+{
+    size_t folder = 0;
+    for (size_t i = 0; r->n_points > 1 && r->points[0].name[i] != '\0'; i++) {
+        for (int64_t k = 1; k < r->n_points; k++)
+            if (r->points[k].name[i] != r->points[0].name[i]) return folder;
+        if (r->points[0].name[i] == '/') folder = i + 1;
+    }
+    return folder;
+}
+
+static void track_row(ss_text *text, const ss_track_point *p, size_t folder, bool threshold,
+                      bool preconditioned)
 {
     number      a, b, c, d, e, f, g;
-    const char *name = p->name;
-    size_t      length = strlen(name);
-    if (length > 28) name += length - 28;
+    const char *name = p->name + folder;
     ss_text_print(text, "%-28s %12s %10s %11s %11s %8s", name, N(a, p->loss, 6), N(b, p->gradient, 3),
                   N(c, p->lambda_min, 4), N(d, p->lambda_max, 5),
                   isfinite(p->overlap) ? N(e, p->overlap, 3) : "-");
@@ -227,8 +239,9 @@ void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *r)
     if (r->optimizer != NULL) ss_text_print(text, " %10s", "threshold");
     ss_text_print(text, "  verdict\n");
     for (int64_t i = 0; i < r->n_points; i++)
-        track_row(text, &r->points[i], r->optimizer != NULL, preconditioned);
-    ss_text_print(text, "\noverlap: of the spans of the %lld highest eigenvectors of neighbours, 1 = the same",
+        track_row(text, &r->points[i], common_folder(r), r->optimizer != NULL, preconditioned);
+    ss_text_print(text,
+                  "\noverlap: of the spans of the %lld highest eigenvectors of neighbours, 1 = the same",
                   (long long)r->subspace);
     if (r->optimizer != NULL)
         ss_text_print(text, "; threshold: largest stable curvature of %s at its learning rate", r->optimizer);

@@ -1,9 +1,9 @@
 /* Reducing ||g|| to nothing, whatever the index: Levenberg-Marquardt on ||g||^2 / 2, whose gradient is H g.
  *
- * With the dense H = V diag(lambda) V' and c = V'g the step is p = -V lambda c / (lambda^2 + mu^2): for mu -> 0
- * Newton's in the least-squares sense, so that the convergence is quadratic, and no eigenvalue's sign matters.
- * One spectrum serves every mu that is tried. The method may stop where the gradient lies in the kernel of H
- * (Frye et al., Neural Comp. 33, 2021): that is said, never passed off as a critical point. */
+ * With the dense H = V diag(lambda) V' and c = V'g the step is p = -V lambda c / (lambda^2 + mu^2): for mu ->
+ * 0 Newton's in the least-squares sense, so that the convergence is quadratic, and no eigenvalue's sign
+ * matters. One spectrum serves every mu that is tried. The method may stop where the gradient lies in the
+ * kernel of H (Frye et al., Neural Comp. 33, 2021): that is said, never passed off as a critical point. */
 #include "verdict/move.h"
 
 #include "base/base.h"
@@ -11,9 +11,9 @@
 
 #include <math.h>
 
-#define TRIES        24   /* values of mu per spectrum */
-#define FLAT_RATIO   1e-2 /* ||Hg|| <= this lambda_abs ||g|| at the end: stalled gradient-flat */
-#define RUNAWAY      1e-2 /* a last Newton step longer than this share of ||theta||: it runs away */
+#define TRIES        24    /* values of mu per spectrum */
+#define FLAT_RATIO   1e-2  /* ||Hg|| <= this lambda_abs ||g|| at the end: stalled gradient-flat */
+#define RUNAWAY      1e-2  /* a last Newton step longer than this share of ||theta||: it runs away */
 #define KERNEL       1e-12 /* eigenvalues within this share of lambda_abs count as the kernel for that */
 #define LEAST_CHANGE 1e-3  /* ||g|| reduced by less than this share ... */
 #define QUIET_STEPS  8     /* ... over so many steps: stalled */
@@ -21,13 +21,13 @@
 typedef struct spectrum {
     ss_move         *m;
     ss_dense_result *dense;
-    double          *c;              /* [n] V'g */
-    double          *packed;         /* [n] */
-    double          *padded;         /* [padded] */
-    ss_vectors       p;              /* step */
-    double           mu;             /* damping, a curvature */
-    double           flat_ratio;     /* ||Hg|| / (lambda_abs ||g||) */
-    double           newton;         /* length of the undamped step outside the kernel */
+    double          *c;          /* [n] V'g */
+    double          *packed;     /* [n] */
+    double          *padded;     /* [padded] */
+    ss_vectors       p;          /* step */
+    double           mu;         /* damping, a curvature */
+    double           flat_ratio; /* ||Hg|| / (lambda_abs ||g||) */
+    double           newton;     /* length of the undamped step outside the kernel */
 } spectrum;
 
 static ss_status make(spectrum *s)

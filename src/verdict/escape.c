@@ -96,11 +96,11 @@ fail:
 /* Moves the objective to theta + x and starts anew there. */
 static ss_status rebase(ss_move *m, double *packed)
 {
-    ss_status    status = SS_OK;
-    ss_context  *context = m->context;
-    ss_objective *objective = m->objective;
+    ss_status      status = SS_OK;
+    ss_context    *context = m->context;
+    ss_objective  *objective = m->objective;
     ss_follow_cost cost = m->cost;
-    double       limit = m->time_limit, began = m->began;
+    double         limit = m->time_limit, began = m->began;
     SS_TRY(ss_move_weights(m, packed));
     ss_move_release(m);
     SS_TRY(ss_objective_set_weights(objective, packed));

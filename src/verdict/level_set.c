@@ -2,8 +2,8 @@
  *
  * Off a critical point the Hessian mixes the bending of the slope with the curvature across it; on the level
  * set the slope is gone, and no polishing is needed. Dense path: the smallest root of the secular equation
- * sum_i c_i^2 / (lambda_i - mu) = 0, c = V'g, between the two lowest eigenvalues. Otherwise a few Lanczos steps
- * with P H P from the lowest Ritz vector: its Rayleigh quotients bound the eigenvalue from above. */
+ * sum_i c_i^2 / (lambda_i - mu) = 0, c = V'g, between the two lowest eigenvalues. Otherwise a few Lanczos
+ * steps with P H P from the lowest Ritz vector: its Rayleigh quotients bound the eigenvalue from above. */
 #include "network/graph.h"
 #include "verdict/analysis.h"
 
@@ -33,7 +33,8 @@ static ss_status exact(ss_analysis *a)
     ss_layout_pack(layout, SS_FLOAT64, g, packed);
     for (int64_t i = 0; i < d->n; i++)
         for (int64_t j = 0; j < d->n; j++) c[i] += d->vectors[i * d->n + j] * packed[j];
-    /* The sum grows from lambda_1 to lambda_2; where it stays negative, lambda_2 itself is orthogonal to g. */
+    /* The sum grows from lambda_1 to lambda_2; where it stays negative, lambda_2 itself is orthogonal to g.
+     */
     double low = d->values[0], high = d->values[1];
     for (int k = 0; k < 200 && low < high; k++) {
         double middle = 0.5 * (low + high);

@@ -10,7 +10,7 @@
 #include <math.h>
 
 #define KEEP_BYTES ((int64_t)256 << 20) /* of Lanczos vectors */
-#define FLAT       1e-10                /* ||H r|| below this share of ||H|| ||r||: nothing is left to reduce */
+#define FLAT       1e-10 /* ||H r|| below this share of ||H|| ||r||: nothing is left to reduce */
 
 typedef struct solver {
     ss_move   *m;
@@ -100,7 +100,7 @@ ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tol
         bar = -c * beta;
         squares = fmax(squares, size);
         /* ||H r|| of the residual before this step is phi hypot(g, bar). */
-        bool flat = hypot(g, bar) <= FLAT * squares;
+        bool   flat = hypot(g, bar) <= FLAT * squares;
         double gamma = hypot(g, beta);
         if (flat || !(gamma > 0.0)) {
             result->products = k + 1;

@@ -9,12 +9,12 @@
 #include "verdict/vector.h"
 
 typedef struct ss_move {
-    ss_context      *context;   /* borrowed */
-    ss_objective    *objective; /* borrowed */
-    const ss_layout *layout;    /* borrowed */
-    ss_backend      *backend;   /* float64; borrowed */
-    ss_vectors       x;         /* displacement from theta */
-    ss_vectors       g;         /* gradient at theta + x */
+    ss_context      *context;          /* borrowed */
+    ss_objective    *objective;        /* borrowed */
+    const ss_layout *layout;           /* borrowed */
+    ss_backend      *backend;          /* float64; borrowed */
+    ss_vectors       x;                /* displacement from theta */
+    ss_vectors       g;                /* gradient at theta + x */
     ss_vectors       x_trial, g_trial; /* of the last trial */
     ss_loss_value    value, trial;     /* losses there */
     double           norm, norm_trial; /* ||g|| */

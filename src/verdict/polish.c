@@ -1,9 +1,9 @@
 /* Polish: from a point that is nearly critical to the critical point beside it, of whatever index.
  *
  * Newton-MR (Roosta, Liu, Xu & Mahoney, arXiv:1810.00303): p solves H p = -g in the least-squares sense, then
- * t = 1, 1/2, ... until ||g(x + t p)||^2 <= ||g||^2 + 2 rho t g'H p, where g'H p = -(||g||^2 - ||r||^2) by the
- * minimal residual. A gradient in the kernel of H cannot be reduced: the walk ends gradient-flat and says so
- * (Frye et al., Neural Comp. 33, 2021). */
+ * t = 1, 1/2, ... until ||g(x + t p)||^2 <= ||g||^2 + 2 rho t g'H p, where g'H p = -(||g||^2 - ||r||^2) by
+ * the minimal residual. A gradient in the kernel of H cannot be reduced: the walk ends gradient-flat and says
+ * so (Frye et al., Neural Comp. 33, 2021). */
 #include "verdict/move.h"
 
 #include "base/base.h"

@@ -1,8 +1,8 @@
 /* Study: one network taken from its initial weights to a critical point, and judged there.
  *
- * First the loss is lowered, to the end or for a few steps only; then ||g||^2 / 2 is minimised, which does not
- * care about the index. Starts that stop early, and small ones that come close to the saddle at zero and to
- * those behind it, lead to saddles of many indices; the others to minima. Everything is a function of the
+ * First the loss is lowered, to the end or for a few steps only; then ||g||^2 / 2 is minimised, which does
+ * not care about the index. Starts that stop early, and small ones that come close to the saddle at zero and
+ * to those behind it, lead to saddles of many indices; the others to minima. Everything is a function of the
  * options and the weights alone. */
 #include "verdict/study.h"
 #include "verdict/move.h"
@@ -12,14 +12,13 @@
 
 #include <math.h>
 
-#define DESCENT_STEPS 400 /* on the loss, to the end */
+#define DESCENT_STEPS 400  /* on the loss, to the end */
 #define DESCENT_LEFT  1e-4 /* of ||g||: from there the quadratic convergence of the second phase is better */
 
 void ss_study_options_init(ss_study_options *options)
 {
-    *options = (ss_study_options){
-        .scale = 1.0, .loss_steps = -1, .steps = 60, .reduce = 1e-8, .overshoot = 1e-3
-    };
+    *options =
+        (ss_study_options){ .scale = 1.0, .loss_steps = -1, .steps = 60, .reduce = 1e-8, .overshoot = 1e-3 };
 }
 
 static ss_status walk(ss_move *m, const ss_study_options *o, ss_study_point *p)

@@ -1,10 +1,10 @@
 /* Where the points of a study begin.
  *
- * Besides seeded weights: units at zero and pairs of equal units. Both are left invariant by every method that
- * follows gradients - a unit whose incoming and outgoing weights vanish receives none (where the activation is
- * zero at zero), equal units receive equal ones - so that the descent ends in a minimum of a narrower network,
- * which is a critical point of the wide one and, as a rule, a saddle (Fukumizu & Amari, Neural Networks 13,
- * 2000). That is how saddles of many indices are reached without being looked for. */
+ * Besides seeded weights: units at zero and pairs of equal units. Both are left invariant by every method
+ * that follows gradients - a unit whose incoming and outgoing weights vanish receives none (where the
+ * activation is zero at zero), equal units receive equal ones - so that the descent ends in a minimum of a
+ * narrower network, which is a critical point of the wide one and, as a rule, a saddle (Fukumizu & Amari,
+ * Neural Networks 13, 2000). That is how saddles of many indices are reached without being looked for. */
 #include "verdict/study.h"
 
 #include "base/base.h"
