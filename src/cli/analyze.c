@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/vectors.h"
 #include "cli/workload.h"
+#include "report/html.h"
 
 #include <string.h>
 
@@ -65,6 +66,20 @@ static int expectation(const ss_settings *settings, const ss_verdict *verdict)
     return verdict->label == SS_LABEL_INCONCLUSIVE ? SS_EXIT_INCONCLUSIVE : SS_EXIT_UNEXPECTED;
 }
 
+/* --html: what the text says, explained. */
+static ss_status write_html(ss_workload *w, const ss_verdict *verdict, const ss_text *report)
+{
+    ss_status   status = SS_OK;
+    const char *path = ss_text_of(w->settings, HTML);
+    ss_text     html;
+    if (path == NULL) return SS_OK;
+    ss_text_init(w->context, &html);
+    ss_html_verdict(&html, &w->run, verdict, report);
+    status = ss_html_write(w->context, path, &html);
+    ss_text_release(&html);
+    return status;
+}
+
 /* Text, vectors and the last JSON, in that order: "complete" is written when everything else is. */
 static ss_status deliver(ss_workload *w, const ss_verdict *verdict, bool complete)
 {
@@ -74,6 +89,7 @@ static ss_status deliver(ss_workload *w, const ss_verdict *verdict, bool complet
     ss_workload_record_time(w);
     ss_report_verdict(&text, &w->run, verdict);
     SS_TRY(save_witness(w, verdict));
+    SS_TRY(write_html(w, verdict, &text));
     SS_TRY(ss_workload_print(w, &text, ss_text_of(w->settings, OUTPUT)));
     SS_TRY(ss_workload_json(w, complete, ss_verdict_fields, verdict));
 fail:
