@@ -45,6 +45,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradien
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info bench' -l seed -x -d 'seed of start vectors, of mlp: weights and of drawn labels'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian info' -l json -r -F -d 'write the result as JSON (schema saddlescope/1); there from the first minute, replaced as work goes on'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs hvp gradient hessian bench' -l output -r -F -d 'analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy)'
+complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l html -r -F -d 'write a report that explains every line, with pictures: one HTML file that refers to nothing outside'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs' -l save-vectors -r -F -d 'write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs' -l checkpoint -r -F -d 'keep a checkpoint, up to date after every product'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs' -l checkpoint-every -x -d 'how often the basis is saved too; between, it is replayed'

@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/judge.h"
 #include "cli/vectors.h"
+#include "report/html.h"
+
 
 /* What the monitor needs to replace the partial result after every product. */
 typedef struct partial {
@@ -52,6 +54,20 @@ static ss_status save_witness(ss_workload *w, const ss_verdict *verdict)
     return ss_vectors_write(w->context, path, w->network, &vector, 1, metadata, 2);
 }
 
+/* --html: what the text says, explained. */
+static ss_status write_html(ss_workload *w, const ss_verdict *verdict, const ss_text *report)
+{
+    ss_status   status = SS_OK;
+    const char *path = ss_text_of(w->settings, HTML);
+    ss_text     html;
+    if (path == NULL) return SS_OK;
+    ss_text_init(w->context, &html);
+    ss_html_verdict(&html, &w->run, verdict, report);
+    status = ss_html_write(w->context, path, &html);
+    ss_text_release(&html);
+    return status;
+}
+
 /* Text, vectors and the last JSON, in that order: "complete" is written when everything else is. */
 static ss_status deliver(ss_workload *w, const ss_verdict *verdict, bool complete)
 {
@@ -61,6 +77,7 @@ static ss_status deliver(ss_workload *w, const ss_verdict *verdict, bool complet
     ss_workload_record_time(w);
     ss_report_verdict(&text, &w->run, verdict);
     SS_TRY(save_witness(w, verdict));
+    SS_TRY(write_html(w, verdict, &text));
     SS_TRY(ss_workload_print(w, &text, ss_text_of(w->settings, OUTPUT)));
     SS_TRY(ss_workload_json(w, complete, ss_verdict_fields, verdict));
 fail:

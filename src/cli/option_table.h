@@ -175,6 +175,7 @@
         "write the result as JSON (schema saddlescope/1); there from the first minute, replaced as work goes on") \
     row(OUTPUT, "output", "FILE", TEXT, SS_ON_ALL & ~SS_ON(INFO), FILES, 0, 0, NULL, NULL, \
         "analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy); escape, polish: the new checkpoint; study, track: the table (CSV)") \
+        "write a report that explains every line, with pictures: one HTML file that refers to nothing outside") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \
     row(SAVE_WEIGHTS, "save-weights", "FOLDER", TEXT, SS_ON(STUDY), FILES, 0, 0, NULL, NULL, \

@@ -156,9 +156,6 @@ ss_status ss_line_search(ss_analysis *a, const void *direction, int sign, double
 /* v := v - Z argmin_c ||v - Z c||, packed host vector of length n; *removed = norm of what was taken off. */
 ss_status ss_gauge_project(ss_analysis *a, double *v, double *removed);
 
-/* ---- student.c ---- */
-double ss_student_quantile(double probability, double degrees);
-
 /* ---- lbfgs.c ---- */
 #define SS_LBFGS_MEMORY  8
 #define SS_LBFGS_COLUMNS (6 + 2 * SS_LBFGS_MEMORY) /* float64 vectors that it takes */
