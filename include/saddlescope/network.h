@@ -30,7 +30,7 @@ typedef struct ss_network_options {
     int32_t              n_exclude; /* patterns */
     int32_t              n_decay;   /* rules */
     uint64_t             seed;      /* of the weights of mlp: networks */
-    bool                seeded;     /* seeded weights for a network.json too: no weights file is read */
+    bool                 seeded;    /* seeded weights for a network.json too: no weights file is read */
 } ss_network_options;
 
 /* Opens a network. `options` NULL = defaults. SS_ERROR_INPUT naming file and field when the network or its

@@ -274,8 +274,9 @@ typedef struct ss_verdict_rounded {
 /* Curvature on the level set of the loss: the lowest eigenvalue of P H P, P = I - gg'/g'g, on the directions
  * orthogonal to g. It needs no critical point. */
 typedef struct ss_verdict_level_set {
-    bool   measured;
-    double lambda_min;       /* lowest Ritz value of P H P, or exact (dense): never below the truth by more than E */
+    bool measured;
+    double
+        lambda_min; /* lowest Ritz value of P H P, or exact (dense): never below the truth by more than E */
     double lambda_min_error; /* residual norm plus E; dense: E */
     double products;         /* spent on it */
 } ss_verdict_level_set;
@@ -283,21 +284,21 @@ typedef struct ss_verdict_level_set {
 /* What --polish did before the verdict was given; the rest is zero when it did not run. */
 typedef struct ss_verdict_polish {
     bool        ran;
-    int64_t     steps;               /* Newton-MR steps made */
-    ss_end      end;                 /* critical: ||g|| reached its target; gradient_flat: stalled there */
-    double      moved;               /* ||theta - theta_start|| */
-    double      moved_relative;      /* of ||theta_start|| */
-    double      loss_start;          /* L before */
-    double      loss_change;         /* L after - L before */
-    double      gradient_start;      /* ||g|| before */
-    double      gradient_end;        /* ||g|| after */
-    double      flat_ratio;          /* ||Hg|| / (lambda_abs ||g||) where it ended, lambda_abs estimated */
-    ss_label    label_start;         /* verdict before */
-    double      lambda_min_start;    /* before */
-    ss_interval negative_start;      /* n-(-tau) before */
-    ss_interval zero_start;          /* n0 before */
-    ss_interval positive_start;      /* n+(tau) before */
-    double      cost;                /* of the polish, in products */
+    int64_t     steps;            /* Newton-MR steps made */
+    ss_end      end;              /* critical: ||g|| reached its target; gradient_flat: stalled there */
+    double      moved;            /* ||theta - theta_start|| */
+    double      moved_relative;   /* of ||theta_start|| */
+    double      loss_start;       /* L before */
+    double      loss_change;      /* L after - L before */
+    double      gradient_start;   /* ||g|| before */
+    double      gradient_end;     /* ||g|| after */
+    double      flat_ratio;       /* ||Hg|| / (lambda_abs ||g||) where it ended, lambda_abs estimated */
+    ss_label    label_start;      /* verdict before */
+    double      lambda_min_start; /* before */
+    ss_interval negative_start;   /* n-(-tau) before */
+    ss_interval zero_start;       /* n0 before */
+    ss_interval positive_start;   /* n+(tau) before */
+    double      cost;             /* of the polish, in products */
 } ss_verdict_polish;
 
 /* VERDICT 4. One column of "what is left here". */

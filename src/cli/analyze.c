@@ -4,7 +4,6 @@
 #include "cli/vectors.h"
 #include "report/html.h"
 
-
 /* What the monitor needs to replace the partial result after every product. */
 typedef struct partial {
     ss_workload *workload;

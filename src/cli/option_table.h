@@ -175,6 +175,9 @@
         "write the result as JSON (schema saddlescope/1); there from the first minute, replaced as work goes on") \
     row(OUTPUT, "output", "FILE", TEXT, SS_ON_ALL & ~SS_ON(INFO), FILES, 0, 0, NULL, NULL, \
         "analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy); escape, polish: the new checkpoint; study, track: the table (CSV)") \
+    row(PLOT, "plot", "FILE", TEXT, SS_ON_TABLE, FILES, 0, 0, NULL, NULL, \
+        "draw the table: .svg, .png (by gnuplot) or .gp, the script for gnuplot") \
+    row(HTML, "html", "FILE", TEXT, SS_ON(ANALYZE), FILES, 0, 0, NULL, NULL, \
         "write a report that explains every line, with pictures: one HTML file that refers to nothing outside") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \

@@ -5,6 +5,7 @@
 #include "cli/lists.h"
 #include "cli/rows.h"
 #include "cli/study.h"
+#include "report/plot.h"
 
 #include <errno.h>
 #include <string.h>
@@ -194,6 +195,8 @@ static ss_status deliver(ss_workload *w, ss_study_result *r, bool complete)
     ss_workload_record_time(w);
     ss_report_study(&text, &w->run, r);
     SS_TRY(ss_workload_print(w, &text, NULL));
+    if (ss_given(w->settings, PLOT))
+        SS_TRY(ss_report_study_plot(w->context, ss_text_of(w->settings, PLOT), r));
     SS_TRY(ss_workload_json(w, complete, ss_study_fields, r));
 fail:
     ss_text_release(&text);
@@ -211,6 +214,7 @@ ss_status ss_command_study(ss_context *context, const ss_settings *settings, int
 
     (void)exit_status;
     SS_TRY(ss_workload_open(context, settings, true, &workload));
+    if (ss_given(settings, PLOT)) SS_TRY(ss_plot_check_name(context, ss_text_of(settings, PLOT)));
     SS_TRY(make_plan(&workload, &plan));
     if (ss_given(settings, SAVE_WEIGHTS) && mkdir(ss_text_of(settings, SAVE_WEIGHTS), 0777) != 0 &&
         errno != EEXIST)

@@ -7,6 +7,7 @@
 #include "cli/track_files.h"
 #include "cli/vectors.h"
 #include "io/archive.h"
+#include "report/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -251,6 +252,8 @@ static ss_status deliver(tracking *t, bool complete)
     ss_workload_record_time(w);
     ss_report_track(&text, &w->run, &t->result);
     SS_TRY(ss_workload_print(w, &text, NULL));
+    if (ss_given(w->settings, PLOT))
+        SS_TRY(ss_report_track_plot(w->context, ss_text_of(w->settings, PLOT), &t->result));
     SS_TRY(ss_workload_json(w, complete, ss_track_fields, &t->result));
 fail:
     ss_text_release(&text);
@@ -302,6 +305,7 @@ ss_status ss_command_track(ss_context *context, const ss_settings *settings, int
 
     (void)exit_status;
     if (!patterns->given) SS_FAIL(context, SS_ERROR_USAGE, "give --checkpoints 'run/checkpoint-*'");
+    if (ss_given(settings, PLOT)) SS_TRY(ss_plot_check_name(context, ss_text_of(settings, PLOT)));
     SS_TRY(ss_checkpoints_find(context, patterns->texts, patterns->n_texts, &t.found));
     SS_TRY(first_weights(context, &t, &own, &path));
     SS_TRY(ss_workload_open(context, &own, true, &workload));

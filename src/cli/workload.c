@@ -109,8 +109,8 @@ fail:
 
 static ss_status check_outputs(ss_workload *w)
 {
-    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT, SS_OPTION_HTML,
-                                            SS_OPTION_SAVE_VECTORS, SS_OPTION_CHECKPOINT };
+    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT,       SS_OPTION_HTML,
+                                            SS_OPTION_PLOT, SS_OPTION_SAVE_VECTORS, SS_OPTION_CHECKPOINT };
     ss_status                 status = SS_OK;
     const size_t              count = sizeof outputs / sizeof *outputs;
     for (size_t i = 0; i < count; i++) {

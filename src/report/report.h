@@ -169,17 +169,17 @@ typedef struct ss_written {
 typedef struct ss_escape_report {
     ss_escape_result     escape;
     const ss_escape_row *rows; /* escape.row, for the table of fields */
-    ss_written       written;
+    ss_written           written;
 } ss_escape_report;
 
 typedef struct ss_study_result {
-    ss_study_point *points;   /* [n_points] by number */
-    int64_t         n_points; /* finished */
-    int64_t         total;    /* of the study */
-    int64_t         reused;   /* taken from an earlier run (--resume) */
+    ss_study_point *points;                 /* [n_points] by number */
+    int64_t         n_points;               /* finished */
+    int64_t         total;                  /* of the study */
+    int64_t         reused;                 /* taken from an earlier run (--resume) */
     int64_t         ends[SS_END_COUNT];     /* points by end */
     int64_t         labels[SS_LABEL_COUNT]; /* critical points by label */
-    int64_t         reduced;  /* critical or unfinished points with ||g|| at 1e-8 of its start or below */
+    int64_t         reduced; /* critical or unfinished points with ||g|| at 1e-8 of its start or below */
     int64_t         jobs;
     double          seconds;
 } ss_study_result;
@@ -224,6 +224,10 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
 void ss_report_written(ss_text *text, const ss_written *written);
 void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *result);
 void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *result);
+/* The pictures: training loss against minimum ratio; the extreme curvatures along the run. SS_ERROR_OUTPUT.
+ */
+ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_study_result *result);
+ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *result);
 /* The body of a verdict: everything behind the heads. */
 void ss_report_verdict_body(ss_text *text, const ss_verdict *verdict);
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result);
@@ -241,8 +245,8 @@ void ss_report_picture(ss_text *text, const double *values, const double *residu
 void ss_report_csv(ss_text *text, const ss_field *fields, const void *rows, int64_t count, size_t size);
 /* *rows [*count] of `size` bytes, owned by the caller; the file's path names it in messages. SS_ERROR_INPUT:
  * not this table, or a line that is none of its rows. */
-ss_status ss_report_csv_read(ss_context *context, const char *path, const char *bytes,
-                             const ss_field *fields, size_t size, void **rows, int64_t *count);
+ss_status ss_report_csv_read(ss_context *context, const char *path, const char *bytes, const ss_field *fields,
+                             size_t size, void **rows, int64_t *count);
 
 /* Eigenvalues as CSV: end (low, high), index, value, error, converged. */
 void ss_report_eigs_csv(ss_text *text, const ss_eigs_result *result);
