@@ -100,7 +100,7 @@ const ss_field ss_study_point_fields[] = {
     FIELD(REAL, theta_norm, "||theta|| there"),
     FIELD(REAL, lambda_min, "lowest eigenvalue of the Hessian there"),
     FIELD(REAL, lambda_max, "highest"),
-    FIELD(REAL, tau, "eigenvalues within tau of zero have no sign"),
+    FIELD(REAL, tau, "eigenvalues within tau of zero have no sign: 1e-9 of the largest, or --tau"),
     FIELD(COUNT, negative, "eigenvalues below -tau"),
     FIELD(COUNT, zero, "within"),
     FIELD(COUNT, positive, "above tau"),

@@ -149,7 +149,8 @@ fail:
     return status;
 }
 
-ss_status ss_move_critical(ss_move *m, int64_t steps, double target, int64_t *made, ss_end *end)
+ss_status ss_move_critical(ss_move *m, int64_t steps, double target, int64_t *made, ss_end *end,
+                           double *lambda_abs)
 {
     ss_status status = SS_OK;
     spectrum  s = { .m = m };
@@ -170,6 +171,7 @@ ss_status ss_move_critical(ss_move *m, int64_t steps, double target, int64_t *ma
     }
     SS_TRY(length_here(m, &length));
     *end = conclude(&s, target, length);
+    *lambda_abs = s.dense->lambda_abs;
 fail:
     release(&s);
     return status;

@@ -61,7 +61,8 @@ ss_status ss_move_descend(ss_move *m, int64_t steps, double target, int64_t *mad
 
 /* ---- critical.c ---- */
 /* Reduces ||g|| by at most `steps` Levenberg-Marquardt steps on ||g||^2 with the dense Hessian, until
- * ||g|| <= target. *end says how that went. */
-ss_status ss_move_critical(ss_move *m, int64_t steps, double target, int64_t *made, ss_end *end);
+ * ||g|| <= target. *end says how that went, *lambda_abs is the largest |eigenvalue| where it ended. */
+ss_status ss_move_critical(ss_move *m, int64_t steps, double target, int64_t *made, ss_end *end,
+                           double *lambda_abs);
 
 #endif

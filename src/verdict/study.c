@@ -12,8 +12,11 @@
 
 #include <math.h>
 
-#define DESCENT_STEPS 400  /* on the loss, to the end */
-#define DESCENT_LEFT  1e-4 /* of ||g||: from there the quadratic convergence of the second phase is better */
+#define DESCENT_STEPS 400 /* on the loss, to the end */
+/* The rest of the gradient bends exactly flat directions by about as much: what is smaller than this share of
+ * the largest |eigenvalue| has no sign, whatever the operator could resolve. */
+#define RESOLVED     1e-9
+#define DESCENT_LEFT 1e-4 /* of ||g||: from there the quadratic convergence of the second phase is better */
 
 void ss_study_options_init(ss_study_options *options)
 {
@@ -21,7 +24,7 @@ void ss_study_options_init(ss_study_options *options)
         (ss_study_options){ .scale = 1.0, .loss_steps = -1, .steps = 60, .reduce = 1e-8, .overshoot = 1e-3 };
 }
 
-static ss_status walk(ss_move *m, const ss_study_options *o, ss_study_point *p)
+static ss_status walk(ss_move *m, const ss_study_options *o, ss_study_point *p, double *lambda_abs)
 {
     ss_status status = SS_OK;
     double    goal = o->reduce * m->norm, best = 0.0;
@@ -30,7 +33,7 @@ static ss_status walk(ss_move *m, const ss_study_options *o, ss_study_point *p)
     p->gradient_start = m->norm;
     SS_TRY(ss_move_descend(m, o->loss_steps < 0 ? DESCENT_STEPS : o->loss_steps, DESCENT_LEFT * m->norm,
                            &p->loss_steps));
-    SS_TRY(ss_move_critical(m, o->steps, goal * o->overshoot, &p->steps, &end));
+    SS_TRY(ss_move_critical(m, o->steps, goal * o->overshoot, &p->steps, &end, lambda_abs));
     best = m->norm;
     /* Beyond the goal the rest is a gift: what float64 did not allow is no failure. */
     if (best <= goal && end != SS_END_ESCAPING) end = SS_END_CRITICAL;
@@ -73,7 +76,7 @@ ss_status ss_study(ss_context *context, ss_objective *objective, const ss_study_
     ss_analyze_options exact = *analyze;
     ss_verdict         verdict = { 0 };
     ss_move            m = { 0 };
-    double            *packed = NULL;
+    double            *packed = NULL, lambda_abs = 0.0;
     int64_t            n = ss_objective_layout(objective)->n;
     point->n = n;
     point->scale = options->scale;
@@ -85,11 +88,12 @@ ss_status ss_study(ss_context *context, ss_objective *objective, const ss_study_
                 (long long)analyze->dense_limit);
     SS_TRY(ss_study_start(context, objective, options));
     SS_TRY(ss_move_begin(&m, context, objective, 0.0, options->time_limit));
-    SS_TRY(walk(&m, options, point));
+    SS_TRY(walk(&m, options, point, &lambda_abs));
     SS_TRY(SS_NEW_ARRAY(context, n, &packed));
     SS_TRY(ss_move_weights(&m, packed));
     ss_move_release(&m);
     SS_TRY(ss_objective_set_weights(objective, packed));
+    if (exact.tau == 0.0) exact.tau = RESOLVED * lambda_abs;
     if (exact.max_products == 0) exact.max_products = verdict_products(objective);
     SS_TRY(ss_analyze(context, objective, &exact, &verdict));
     keep_verdict(&verdict, point);

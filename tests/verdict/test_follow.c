@@ -31,9 +31,11 @@ static void bench_open(bench *b, const char *source, const char *data, const cha
     ss_dataset_options   samples;
     ss_objective_options options;
     ss_dataset_options_init(&samples);
-    samples.scale_given = true;
-    samples.scale = 1.0 / 16.0;
-    if (strstr(data, "digits") != NULL) samples.samples = 120;
+    if (strstr(data, "digits") != NULL) {
+        samples.scale_given = true;
+        samples.scale = 1.0 / 16.0;
+        samples.samples = 120;
+    }
     ss_objective_options_init(&options);
     options.loss = loss;
     ss_test_require(ss_network_open(ss_test_context, source, &network, &b->network));
@@ -72,7 +74,8 @@ Test(follow, escape_of_the_toy_reaches_zero, .init = ss_test_begin, .fini = ss_t
     ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &r));
     cr_expect(r.left && r.before.label == SS_LABEL_SADDLE && r.after.label == SS_LABEL_MINIMUM);
     cr_expect_lt(r.loss_end, 1e-12);
-    /* L = (1 - t^2/2)^2 along the diagonal: predicted t^2, real t^2 - t^4/4, so half of it up to t = sqrt 2. */
+    /* L = (1 - t^2/2)^2 along the diagonal: predicted t^2, real t^2 - t^4/4, so half of it up to t = sqrt 2.
+     */
     cr_expect_float_eq(r.predicted, r.step * r.step, 1e-12);
     cr_expect_float_eq(r.real, r.predicted - pow(r.step, 4) / 4, 1e-12);
     cr_expect(r.real >= 0.5 * r.predicted && r.step >= r.least_step);
@@ -203,18 +206,48 @@ Test(follow, polish_keeps_the_index, .init = ss_test_begin, .fini = ss_test_end)
     bench_close(&b);
 }
 
-/* A loss without curvature along its slope: w1 w2 with one factor's effect frozen out cannot be polished. Here
- * cross-entropy without decay far out: the gradient is in directions that H hardly sees. */
+/* Cut short in the middle of the descent, the walk on ||g|| often stalls where the gradient lies in the
+ * kernel of H: that is said, by study and by polish, and never called critical. */
+Test(follow, a_stalled_walk_is_gradient_flat, .init = ss_test_begin, .fini = ss_test_end)
+{
+    int flat = 0;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        bench              b;
+        ss_study_options   study;
+        ss_analyze_options analyze;
+        ss_study_point     point = { .number = 0 };
+        ss_polish_options  polish;
+        ss_verdict_polish  made;
+        digits(&b, seed);
+        ss_study_options_init(&study);
+        ss_analyze_options_init(&analyze);
+        study.loss_steps = 8;
+        ss_test_require(ss_study(ss_test_context, b.objective, &study, &analyze, &point));
+        bool vanished = point.gradient <= 1e-8 * point.gradient_start;
+        cr_expect_eq(point.end == SS_END_CRITICAL, vanished, "seed %d: %s with |g| %g of %g", (int)seed,
+                     ss_end_name(point.end), point.gradient, point.gradient_start);
+        if (point.end == SS_END_GRADIENT_FLAT) {
+            flat++;
+            ss_polish_options_init(&polish);
+            ss_test_require(ss_polish(ss_test_context, b.objective, &polish, &made));
+            cr_expect(made.end == SS_END_GRADIENT_FLAT, "seed %d: %s, ratio %g", (int)seed,
+                      ss_end_name(made.end), made.flat_ratio);
+        }
+        bench_close(&b);
+    }
+    cr_expect(flat > 0, "none of the walks stalled: the case shows nothing");
+}
+
+/* Separable samples without decay: the infimum of the cross-entropy is at infinity. */
 Test(follow, a_point_that_runs_away_is_not_critical, .init = ss_test_begin, .fini = ss_test_end)
 {
-    bench              b;
-    ss_study_options   study;
-    ss_analyze_options analyze;
-    ss_study_point     point = { .number = 0 };
-    /* Four separable samples, no decay: the infimum is at infinity. */
-    const double  x[] = { 1.0, 0.1, 0.9, -0.2, -1.0, 0.3, -0.8, -0.1 };
-    const int64_t y[] = { 0, 0, 1, 1 };
-    ss_array      inputs = { "x", SS_F64, 2, { 4, 2 }, x }, targets = { "y", SS_I64, 1, { 4 }, y };
+    bench                b;
+    ss_study_options     study;
+    ss_analyze_options   analyze;
+    ss_study_point       point = { .number = 0 };
+    const double         x[] = { 1.0, 0.1, 0.9, -0.2, -1.0, 0.3, -0.8, -0.1 };
+    const int64_t        y[] = { 0, 0, 1, 1 };
+    ss_array             inputs = { "x", SS_F64, 2, { 4, 2 }, x }, targets = { "y", SS_I64, 1, { 4 }, y };
     ss_objective_options options;
     ss_objective_options_init(&options);
     options.loss = "cross_entropy";
@@ -224,8 +257,8 @@ Test(follow, a_point_that_runs_away_is_not_critical, .init = ss_test_begin, .fin
     ss_study_options_init(&study);
     ss_analyze_options_init(&analyze);
     ss_test_require(ss_study(ss_test_context, b.objective, &study, &analyze, &point));
-    cr_expect(point.end == SS_END_ESCAPING, "%s, |g| %g of %g, loss %g", ss_end_name(point.end), point.gradient,
-              point.gradient_start, point.loss);
+    cr_expect(point.end == SS_END_ESCAPING, "%s, |g| %g of %g, loss %g", ss_end_name(point.end),
+              point.gradient, point.gradient_start, point.loss);
     bench_close(&b);
 }
 
@@ -249,8 +282,7 @@ Test(follow, operators_made_of_others, .init = ss_test_begin, .fini = ss_test_en
     ss_vectors       u = { 0 };
     static double    d[400], unit[400], hu[400];
     digits(&b, 5);
-    ss_test_require(
-        ss_objective_operator(b.objective, SS_PRODUCT_HESSIAN, SS_FLOAT64, NULL, NULL, &op));
+    ss_test_require(ss_objective_operator(b.objective, SS_PRODUCT_HESSIAN, SS_FLOAT64, NULL, NULL, &op));
     int64_t n = op.layout->n;
     double  length = 0.0, uhu = 0.0, off = 0.0;
     ss_test_require(ss_dense_eigen(&op, &dense, &plain));
@@ -313,7 +345,8 @@ Test(follow, curvature_on_the_level_set, .init = ss_test_begin, .fini = ss_test_
         cr_expect_float_eq(exact.level_set.lambda_min, d->values[0], 1e-12, "seed %d: %.15g, dense %.15g",
                            (int)seed, exact.level_set.lambda_min, d->values[0]);
         cr_expect(exact.level_set.lambda_min >= exact.curvature.lambda_min - 1e-12);
-        cr_expect(fabs(krylov.level_set.lambda_min - d->values[0]) <= krylov.level_set.lambda_min_error + 1e-12,
+        cr_expect(fabs(krylov.level_set.lambda_min - d->values[0]) <=
+                      krylov.level_set.lambda_min_error + 1e-12,
                   "seed %d: %g +- %g, in truth %g", (int)seed, krylov.level_set.lambda_min,
                   krylov.level_set.lambda_min_error, d->values[0]);
         cr_expect(krylov.level_set.lambda_min >= d->values[0] - 1e-12, "a Rayleigh quotient lies above");
@@ -395,7 +428,8 @@ Test(follow, sixteen_bits_are_rounded_to_nearest, .init = ss_test_begin, .fini =
     cr_expect_eq(stored, 0x7F80u);
 }
 
-/* The saved file has the old one's names, types, shapes and metadata; the values are the new ones, rounded. */
+/* The saved file has the old one's names, types, shapes and metadata; the values are the new ones, rounded.
+ */
 static void same_form(const char *old_path, const char *new_path, const ss_saved_weights *saved, double shift)
 {
     ss_archive *before = NULL, *after = NULL;
