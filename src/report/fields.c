@@ -139,6 +139,7 @@ void ss_fields_document(FILE *file, const ss_field *fields, int depth)
     for (const ss_field *field = fields; field->name != NULL; field++) {
         fprintf(file, "%*s- `%s` (%s): %s\n", 2 * depth, "", field->name, kind_text(field->kind),
                 field->meaning);
-        if (field->fields != NULL) ss_fields_document(file, field->fields, depth + 1);
+        bool elsewhere = field->kind == SS_FIELD_GROUP && field->count > 0;
+        if (field->fields != NULL && !elsewhere) ss_fields_document(file, field->fields, depth + 1);
     }
 }

@@ -31,12 +31,12 @@ typedef enum ss_field_kind {
 } ss_field_kind;
 
 typedef struct ss_field {
-    const char            *name; /* in JSON; NULL ends a table */
-    ss_field_kind          kind;
-    size_t                 offset; /* bytes from the start of the struct */
-    size_t                 count;  /* see the kinds; CHARS: bytes; NAMED: enumerators, 0 = unknown */
-    size_t                 size;   /* ROWS: bytes of one row */
-    const struct ss_field *fields; /* GROUP, ROWS */
+    const char   *name; /* in JSON; NULL ends a table */
+    ss_field_kind kind;
+    size_t        offset; /* bytes from the start of the struct */
+    size_t count; /* see the kinds; CHARS: bytes; NAMED: enumerators; GROUP: 1 = documented elsewhere */
+    size_t size;  /* ROWS: bytes of one row */
+    const struct ss_field *fields;               /* GROUP, ROWS */
     const char *(*text)(const void *enumerator); /* NAMED */
     const char *meaning;                         /* with its unit or shape */
 } ss_field;

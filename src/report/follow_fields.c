@@ -74,10 +74,10 @@ const ss_field ss_escape_fields[] = {
       "of the walk without the verdicts" },
     { "written", SS_FIELD_GROUP, offsetof(ss_escape_report, written), 0, 0, written_fields, NULL,
       "the new checkpoint" },
-    { "before", SS_FIELD_GROUP, offsetof(ss_escape_report, escape.before), 0, 0, ss_verdict_fields, NULL,
-      "the verdict at the start" },
-    { "after", SS_FIELD_GROUP, offsetof(ss_escape_report, escape.after), 0, 0, ss_verdict_fields, NULL,
-      "the verdict where it ended; its n is 0 when nothing has moved" },
+    { "before", SS_FIELD_GROUP, offsetof(ss_escape_report, escape.before), 1, 0, ss_verdict_fields, NULL,
+      "the verdict at the start, as the result of analyze" },
+    { "after", SS_FIELD_GROUP, offsetof(ss_escape_report, escape.after), 1, 0, ss_verdict_fields, NULL,
+      "the verdict where it ended, likewise; its n is 0 when nothing has moved" },
     END
 };
 #undef INNER
