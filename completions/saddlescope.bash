@@ -33,6 +33,7 @@ _saddlescope()
     --max-products) return ;;
     --time-limit) return ;;
     --dense-limit) return ;;
+    --confirm-samples) return ;;
     --tau) return ;;
     --critical) return ;;
     --critical-gradient) return ;;
@@ -44,7 +45,6 @@ _saddlescope()
     --seed) return ;;
     --json) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --html) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --save-vectors) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --checkpoint) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --checkpoint-every) return ;;
@@ -55,7 +55,7 @@ _saddlescope()
     *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
-    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --html --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
     eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
     hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;

@@ -34,6 +34,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l confidence -
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs' -l max-products -x -d 'budget: a product counts 1, a gradient 1/2, a loss 1/6'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze eigs' -l time-limit -x -d 'stop after about TIME (90s, 10m, 2h) with what is known then'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l dense-limit -x -d 'up to N parameters the whole Hessian is formed and the answer is exact'
+complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l confirm-samples -x -d 'run the float64 confirmations on N samples drawn by --sample-seed (default: all; with float64 products no effect)'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze hessian' -l tau -x -d 'eigenvalues within X of zero have no sign (default: three times the operators measured error)'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l critical -x -d 'critical when a Newton step promises at most X of the loss'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l critical-gradient -x -d 'critical when ||g|| <= X instead'

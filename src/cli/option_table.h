@@ -104,6 +104,8 @@
         "stop after about TIME (90s, 10m, 2h) with what is known then") \
     row(DENSE_LIMIT, "dense-limit", "N", INTEGER, SS_ON(ANALYZE), EFFORT, 0, 1e6, NULL, "4096", \
         "up to N parameters the whole Hessian is formed and the answer is exact") \
+    row(CONFIRM_SAMPLES, "confirm-samples", "N", INTEGER, SS_ON(ANALYZE), EFFORT, 1, 9e15, NULL, NULL, \
+        "run the float64 confirmations on N samples drawn by --sample-seed (default: all; with float64 products no effect)") \
     row(TAU, "tau", "X", REAL, SS_ON(ANALYZE) | SS_ON(HESSIAN), EFFORT, 0, 1e300, NULL, NULL, \
         "eigenvalues within X of zero have no sign (default: three times the operator's measured error)") \
     row(CRITICAL, "critical", "X", REAL, SS_ON(ANALYZE), EFFORT, 0, 1e300, NULL, "0.001", \

@@ -211,6 +211,8 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                        "200",
                                                        "--time-limit",
                                                        "2m",
+                                                       "--confirm-samples",
+                                                       "40",
                                                        "--json",
                                                        "options.json",
                                                        NULL });
