@@ -3,7 +3,7 @@ _saddlescope()
 {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "analyze eigs hvp gradient hessian info bench help --help --version" -- "$word"))
+        COMPREPLY=($(compgen -W "analyze eigs hvp gradient hessian density trace slice info bench help --help --version" -- "$word"))
         return
     fi
     case "$before" in
@@ -27,6 +27,10 @@ _saddlescope()
     --below) return ;;
     --vector) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --random) return ;;
+    --along) return ;;
+    --towards) return ;;
+    --path) return ;;
+    --range) return ;;
     --repeat) return ;;
     --resolution) return ;;
     --confidence) return ;;
@@ -38,6 +42,11 @@ _saddlescope()
     --critical) return ;;
     --critical-gradient) return ;;
     --tolerance) return ;;
+    --probes) return ;;
+    --steps) return ;;
+    --width) return ;;
+    --points) return ;;
+    --deflate) return ;;
     --device) return ;;
     --precision) COMPREPLY=($(compgen -W "auto fp64 fp32 tf32" -- "$word")); return ;;
     --memory) return ;;
@@ -45,6 +54,9 @@ _saddlescope()
     --seed) return ;;
     --json) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --plot) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --band) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --html) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --save-vectors) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --checkpoint) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --checkpoint-every) return ;;
@@ -55,11 +67,14 @@ _saddlescope()
     *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
-    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --html --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
     eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
     hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    density) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --steps --width --points --device --precision --memory --threads --seed --json --output --plot --band --html --quiet --verbose --help " -- "$word")) ;;
+    trace) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --deflate --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    slice) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --along --towards --path --range --max-products --points --device --precision --memory --threads --seed --json --output --plot --quiet --verbose --help " -- "$word")) ;;
     info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
     bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac

@@ -84,7 +84,9 @@ void ss_report_document(FILE *file)
         const ss_field *fields;
     } results[] = { { "analyze", ss_verdict_fields }, { "eigs", ss_eigs_fields },
                     { "hvp", ss_product_fields },     { "gradient", ss_gradient_fields },
-                    { "hessian", ss_hessian_fields }, { "info", ss_info_fields } };
+                    { "hessian", ss_hessian_fields }, { "density", ss_density_fields },
+                    { "trace", ss_trace_fields },     { "slice", ss_slice_fields },
+                    { "info", ss_info_fields } };
     fputs("# JSON results, schema `" SS_SCHEMA "`\n\n"
           "Written by `--json FILE`. Generated from the tables that write it (`scripts/make_docs`).\n\n"
           "The file is there from the first minute with `\"complete\": false` and is replaced as a whole "

@@ -29,6 +29,7 @@ fail:
 static void summarise(ss_density_result *r, const ss_density_options *o, double delta)
 {
     double square = 0.0;
+    r->mean = 0.0;
     r->lowest = INFINITY;
     r->highest = -INFINITY;
     for (int64_t i = 0; i < r->n_probes; i++) {
