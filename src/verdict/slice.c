@@ -244,8 +244,9 @@ static ss_status make_axes(slicer *q)
             a->low = -TOWARDS_MARGIN;
             a->high = 1.0 + TOWARDS_MARGIN;
         } else {
-            double seen =
-                a->valid_radius > 0.0 ? fmin(RADII_SHOWN * a->valid_radius, 2.0 * longest) : 0.1 * longest;
+            /* Agreement within rounding says nothing about how far to look. */
+            double t = a->valid_radius, change = fmax(fabs(t * a->slope), 0.5 * t * t * fabs(a->curvature));
+            double seen = 0.1 * change > 10.0 * r->rounding ? fmin(RADII_SHOWN * t, 2.0 * longest) : longest;
             a->high = q->o->range > 0.0 ? q->o->range : seen;
             a->low = -a->high;
         }
