@@ -7,6 +7,7 @@
 #include "saddlescope/network.h"
 #include "saddlescope/objective.h"
 #include "saddlescope/operator.h"
+#include "saddlescope/slice.h"
 #include "saddlescope/spectrum.h"
 #include "saddlescope/status.h"
 #include "saddlescope/tensor.h"

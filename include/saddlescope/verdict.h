@@ -412,7 +412,7 @@ typedef struct ss_analyze_options {
     uint64_t    sample_seed;       /* groups of samples */
     int         basis;             /* m; 0 = by memory, 32 */
     int64_t     memory;            /* bytes for the Lanczos basis; 0 = from what is free */
-    int64_t     confirm_samples;   /* samples of the confirming operator; 0 = all, or what fits */
+    int64_t     confirm_samples;   /* samples of the confirming operator; 0 = all */
     bool        three_vectors;     /* force the three-vector mode */
     const char *checkpoint;        /* file of --checkpoint, NULL = none */
     double      checkpoint_every;  /* seconds between savings of the basis; 600 */

@@ -84,11 +84,7 @@ ss_status ss_command_hvp(ss_context *context, const ss_settings *settings, int *
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(SS_NEW_ARRAY(context, ss_network_n(workload.network), &packed));
     SS_TRY(compute(&workload, packed, &result));
-    if (ss_given(settings, OUTPUT)) {
-        ss_named_vector vector = { .name = NULL, .packed = packed };
-        SS_TRY(
-            ss_vectors_write(context, ss_text_of(settings, OUTPUT), workload.network, &vector, 1, NULL, 0));
-    }
+    SS_TRY(ss_vector_output(context, settings, workload.network, packed));
     describe(&text, &workload, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     SS_TRY(ss_workload_json(&workload, true, ss_product_fields, &result));

@@ -13,6 +13,7 @@ void ss_judge_options(const ss_settings *s, const ss_workload *w, ss_analyze_opt
     if (ss_given(s, MAX_PRODUCTS)) o->max_products = ss_integer_of(s, MAX_PRODUCTS);
     if (ss_given(s, TIME_LIMIT)) o->time_limit = ss_real_of(s, TIME_LIMIT);
     if (ss_given(s, DENSE_LIMIT)) o->dense_limit = ss_integer_of(s, DENSE_LIMIT);
+    if (ss_given(s, CONFIRM_SAMPLES)) o->confirm_samples = ss_integer_of(s, CONFIRM_SAMPLES);
     if (ss_given(s, TAU)) o->tau = ss_real_of(s, TAU);
     if (ss_given(s, CRITICAL)) o->critical = ss_real_of(s, CRITICAL);
     if (ss_given(s, CRITICAL_GRADIENT)) o->critical_gradient = ss_real_of(s, CRITICAL_GRADIENT);

@@ -50,6 +50,21 @@
     row(HESSIAN, "hessian", "NETWORK", ss_command_hessian, \
         "dense Hessian and full spectrum of a small network", \
         "Forms the n x n matrix by n products, writes it and prints all of its eigenvalues.") \
+    row(DENSITY, "density", "NETWORK", ss_command_density, \
+        "the distribution of all eigenvalues, with rigorous bounds", \
+        "Stochastic Lanczos quadrature: the share of eigenvalues below every x lies between two curves, with a stated " \
+        "confidence over the random start vectors; a smoothed density for the eye; raw nodes and weights in CSV and " \
+        "JSON. A stopped run delivers what it knows; there is no checkpoint.") \
+    row(TRACE, "trace", "NETWORK", ss_command_trace, \
+        "trace and Frobenius norm, with error bars", \
+        "Hutchinson's estimator, deflated by Ritz vectors whose part is exact, with a Student interval over the " \
+        "probes. The Frobenius norm comes with the same products. A stopped run delivers what it knows; there is no " \
+        "checkpoint.") \
+    row(SLICE, "slice", "NETWORK", ss_command_slice, \
+        "the true loss beside its second-order model, along one or two directions", \
+        "Evaluates the loss on a line or over a plane through the weights, spanned by eigenvectors, the gradient, " \
+        "random or given directions, or towards another checkpoint, and the Taylor model of gradient and Hessian at " \
+        "the same points: what the curvature means, and how far. Everything is computed in float64.") \
     row(INFO, "info", "NETWORK", ss_command_info, \
         "objective, parameters, plans with memory and flops", \
         "Says what was understood of network and data, and what a product would cost, without computing one.") \
@@ -61,7 +76,7 @@
 
 #define SS_ON(command) (1u << SS_COMMAND_##command)
 #define SS_ON_ALL      ((1u << SS_COMMAND_COUNT) - 1u)
-#define SS_ON_PRODUCTS (SS_ON(ANALYZE) | SS_ON(EIGS) | SS_ON(HVP) | SS_ON(HESSIAN) | SS_ON(INFO))
+#define SS_ON_PRODUCTS (SS_ON(ANALYZE) | SS_ON(EIGS) | SS_ON(HVP) | SS_ON(HESSIAN) | SS_ON(DENSITY) | SS_ON(TRACE) | SS_ON(INFO))
 #define SS_ON_TABLE    (SS_ON(STUDY) | SS_ON(TRACK))
 #define SS_ON_VERDICT  (SS_ON(ANALYZE) | SS_ON(POLISH) | SS_ON(ESCAPE) | SS_ON_TABLE)
 
@@ -110,6 +125,14 @@
         "vector to multiply: safetensors, one tensor per parameter, named like the weights") \
     row(RANDOM, "random", "SEED", INTEGER, SS_ON(HVP), CHOICE, 0, 9e15, NULL, NULL, \
         "multiply a vector of independent standard normal numbers instead") \
+    row(ALONG, "along", "WHAT", TEXTS, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \
+        "direction: low[:K], high[:K] (eigenvectors), gradient, random[:SEED] or FILE.safetensors (a vector); twice for a plane (default low)") \
+    row(TOWARDS, "towards", "WEIGHTS", TEXT, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \
+        "the first direction leads to the weights of this file, which lie at 1") \
+    row(PATH, "path", "WEIGHTS", TEXTS, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \
+        "mark these weights, projected, one after the other from the network's own; repeatable") \
+    row(RANGE, "range", "X", REAL, SS_ON(SLICE), CHOICE, 1e-300, 1e300, NULL, NULL, \
+        "show +-X along directions of unit length (default: three times as far as the model is good to a tenth)") \
     row(PLAN, "plan", "", FLAG, SS_ON(INFO), CHOICE, 0, 0, NULL, NULL, \
         "print the steps of the program") \
     row(INTERACTIVE, "interactive", "", FLAG, SS_ON(BENCH), CHOICE, 0, 0, NULL, NULL, \
@@ -137,14 +160,16 @@
     /* effort */ \
     row(RESOLUTION, "resolution", "X", REAL, SS_ON_VERDICT, EFFORT, 1e-15, 1, NULL, NULL, \
         "curvature above -X times the largest |eigenvalue| counts as none (default 0.01; on the dense path tau)") \
-    row(CONFIDENCE, "confidence", "P", REAL, SS_ON_VERDICT, EFFORT, 0.5, 0.999999999, NULL, "0.99", \
-        "confidence of the bound on absent negative curvature") \
-    row(MAX_PRODUCTS, "max-products", "N", INTEGER, SS_ON_VERDICT | SS_ON(EIGS), EFFORT, 1, 1e9, NULL, "300", \
+    row(CONFIDENCE, "confidence", "P", REAL, SS_ON_VERDICT | SS_ON(DENSITY) | SS_ON(TRACE), EFFORT, 0.5, 0.999999999, NULL, "0.99", \
+        "confidence of the bound on absent negative curvature, of the band (density), of the intervals (trace)") \
+    row(MAX_PRODUCTS, "max-products", "N", INTEGER, SS_ON_VERDICT | SS_ON(EIGS) | SS_ON(SLICE), EFFORT, 1, 1e9, NULL, "300", \
         "budget: a product counts 1, a gradient 1/2, a loss 1/6") \
-    row(TIME_LIMIT, "time-limit", "TIME", TIME, SS_ON_VERDICT | SS_ON(EIGS), EFFORT, 0.001, 1e9, NULL, NULL, \
+    row(TIME_LIMIT, "time-limit", "TIME", TIME, SS_ON_VERDICT | SS_ON(EIGS) | SS_ON(DENSITY) | SS_ON(TRACE), EFFORT, 0.001, 1e9, NULL, NULL, \
         "stop after about TIME (90s, 10m, 2h) with what is known then") \
     row(DENSE_LIMIT, "dense-limit", "N", INTEGER, SS_ON_VERDICT, EFFORT, 0, 1e6, NULL, "4096", \
         "up to N parameters the whole Hessian is formed and the answer is exact") \
+    row(CONFIRM_SAMPLES, "confirm-samples", "N", INTEGER, SS_ON_VERDICT, EFFORT, 1, 9e15, NULL, NULL, \
+        "run the float64 confirmations on N samples drawn by --sample-seed (default: all; with float64 products no effect)") \
     row(TAU, "tau", "X", REAL, SS_ON_VERDICT | SS_ON(HESSIAN), EFFORT, 0, 1e300, NULL, NULL, \
         "eigenvalues within X of zero have no sign (default: three times the operator's measured error)") \
     row(CRITICAL, "critical", "X", REAL, SS_ON_VERDICT, EFFORT, 0, 1e300, NULL, "0.001", \
@@ -153,10 +178,18 @@
         "critical when ||g|| <= X instead") \
     row(POLISH, "polish", "K", INTEGER, SS_ON(ANALYZE), EFFORT, 1, 100000, NULL, NULL, \
         "first at most K Newton-MR steps to the nearby critical point; the verdict is that of the polished point") \
-    row(STEPS, "steps", "K", INTEGER, SS_ON(POLISH), EFFORT, 1, 100000, NULL, "10", \
-        "Newton-MR steps, at most") \
     row(TOLERANCE, "tolerance", "X", REAL, SS_ON(EIGS) | SS_ON(TRACK), EFFORT, 1e-14, 1, NULL, "1e-6", \
         "stop at residuals below X times the eigenvalue") \
+    row(PROBES, "probes", "N", INTEGER, SS_ON(DENSITY) | SS_ON(TRACE), EFFORT, 1, 1e6, NULL, NULL, \
+        "random start vectors (default: density 1, trace 30)") \
+    row(STEPS, "steps", "K", INTEGER, SS_ON(DENSITY) | SS_ON(POLISH), EFFORT, 1, 1e6, NULL, NULL, \
+        "density: Lanczos steps of each probe (default 100); polish: Newton-MR steps, at most (default 10)") \
+    row(WIDTH, "width", "X", REAL, SS_ON(DENSITY), EFFORT, 1e-300, 1e300, NULL, NULL, \
+        "standard deviation of the Gaussian kernel, in units of curvature (default: a hundredth of the range found)") \
+    row(POINTS, "points", "N", INTEGER, SS_ON(DENSITY) | SS_ON(SLICE), EFFORT, 2, 1e6, NULL, NULL, \
+        "points of the curves (default: density 400, slice 81), along each side of a plane (default 31)") \
+    row(DEFLATE, "deflate", "K", INTEGER, SS_ON(TRACE), EFFORT, 0, 10000, NULL, NULL, \
+        "Ritz vectors whose part of the trace is exact, found by 2 K + 10 products (default: up to 10, as memory and probes allow)") \
     /* machine */ \
     row(DEVICE, "device", "NAME", TEXT, SS_ON_ALL, MACHINE, 0, 0, NULL, "cpu", \
         "cpu | cpu-check (slow, finds memory faults) | cuda[:i]") \
@@ -174,10 +207,12 @@
     row(JSON, "json", "FILE", TEXT, SS_ON_ALL & ~SS_ON(BENCH), FILES, 0, 0, NULL, NULL, \
         "write the result as JSON (schema saddlescope/1); there from the first minute, replaced as work goes on") \
     row(OUTPUT, "output", "FILE", TEXT, SS_ON_ALL & ~SS_ON(INFO), FILES, 0, 0, NULL, NULL, \
-        "analyze, eigs, bench: the text (eigs: a table when it ends in .csv); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy); escape, polish: the new checkpoint; study, track: the table (CSV)") \
-    row(PLOT, "plot", "FILE", TEXT, SS_ON_TABLE, FILES, 0, 0, NULL, NULL, \
-        "draw the table: .svg, .png (by gnuplot) or .gp, the script for gnuplot") \
-    row(HTML, "html", "FILE", TEXT, SS_ON(ANALYZE), FILES, 0, 0, NULL, NULL, \
+        "analyze, eigs, density, trace, slice, bench: the text (when it ends in .csv: eigs and slice a table, density the raw nodes and weights); hvp, gradient: the vector (safetensors); hessian: the matrix (.npy); escape, polish: the new checkpoint; study, track: the table (CSV)") \
+    row(PLOT, "plot", "FILE", TEXT, SS_ON(DENSITY) | SS_ON(SLICE) | SS_ON_TABLE, FILES, 0, 0, NULL, NULL, \
+        "draw a picture: .svg; .gp, a gnuplot script with its data; .png by gnuplot, with the script beside it") \
+    row(BAND, "band", "FILE", TEXT, SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
+        "write the curves as CSV: x, density, bounds for the start vectors and for the eigenvalues") \
+    row(HTML, "html", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
         "write a report that explains every line, with pictures: one HTML file that refers to nothing outside") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \

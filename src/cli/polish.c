@@ -17,7 +17,7 @@ ss_status ss_command_polish(ss_context *context, const ss_settings *settings, in
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     ss_judge_options(settings, &workload, &options);
     ss_polish_options_init(&polish);
-    polish.steps = ss_integer_of(settings, STEPS);
+    if (ss_given(settings, STEPS)) polish.steps = ss_integer_of(settings, STEPS);
     if (ss_given(settings, TIME_LIMIT)) polish.time_limit = ss_real_of(settings, TIME_LIMIT);
     SS_TRY(ss_workload_json_partial(&workload, ss_verdict_fields, NULL));
     started = true;

@@ -65,6 +65,12 @@ static void digest(const ss_workload *w, ss_study_plan *plan)
                             w->run.objective, w->run.device,  w->run.device_description };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         d = ss_digest(d, texts[i], strlen(texts[i]) + 1);
+    for (int i = 0; i < 2; i++) {
+        const ss_setting *globs =
+            &w->settings->option[i == 0 ? SS_OPTION_PARAMETERS : SS_OPTION_EXCLUDE_PARAMETERS];
+        for (int64_t k = 0; k < globs->n_texts; k++)
+            d = ss_digest(d, globs->texts[k], strlen(globs->texts[k]) + 1);
+    }
     snprintf(plan->setup, sizeof plan->setup, "%016llx", (unsigned long long)d);
 }
 

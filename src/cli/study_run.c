@@ -60,14 +60,13 @@ static ss_status compute(ss_context *context, const ss_study_plan *plan, int64_t
     ss_objective        *objective = NULL;
     ss_study_options     options;
     ss_objective_options how = w->options;
-    ss_network_options   o = { .decay = w->stated.decay,
-                               .n_decay = w->stated.n_decay,
-                               .seeded = true,
-                               .seed = (uint64_t)plan->seeds[number % plan->n_seeds] };
+    ss_network_options   o = ss_workload_network_options(w);
     *point = (ss_study_point){ .number = number,
                                .width = plan->widths[number / plan->n_seeds],
                                .seed = plan->seeds[number % plan->n_seeds] };
     memcpy(point->setup, plan->setup, sizeof point->setup);
+    o.seeded = true;
+    o.seed = (uint64_t)point->seed;
     how.precision = SS_FLOAT64;
     if (how.memory == 0)
         how.memory = (int64_t)512 << 20; /* plans, and with them digits, must not depend on

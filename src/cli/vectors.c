@@ -41,6 +41,14 @@ fail:
     return status;
 }
 
+ss_status ss_vector_output(ss_context *context, const ss_settings *settings, const ss_network *network,
+                           const double *packed)
+{
+    ss_named_vector vector = { .name = NULL, .packed = packed };
+    if (!ss_given(settings, OUTPUT)) return SS_OK;
+    return ss_vectors_write(context, ss_text_of(settings, OUTPUT), network, &vector, 1, NULL, 0);
+}
+
 static ss_status read_parameter(ss_context *context, const char *path, const ss_archive *archive,
                                 const ss_parameter_info *info, double *packed)
 {

@@ -2,6 +2,7 @@
 #ifndef SS_CLI_VECTORS_H
 #define SS_CLI_VECTORS_H
 
+#include "cli/options.h"
 #include "io/safetensors.h"
 #include "saddlescope/network.h"
 
@@ -15,6 +16,10 @@ typedef struct ss_named_vector {
 ss_status ss_vectors_write(ss_context *context, const char *path, const ss_network *network,
                            const ss_named_vector *vectors, int64_t count, const ss_metadata *metadata,
                            int64_t n_metadata);
+
+/* Writes a single vector to --output when that is given. */
+ss_status ss_vector_output(ss_context *context, const ss_settings *settings, const ss_network *network,
+                           const double *packed);
 
 /* Reads one vector: exactly the active parameters with their shapes, finite floats. SS_ERROR_INPUT naming
  * file and tensor. packed [n]. */

@@ -18,7 +18,7 @@ static bool exists(const char *path)
     return stat(path, &info) == 0;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool ss_path_ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), tail = strlen(end);
     return length > tail && strcmp(text + length - tail, end) == 0;
@@ -32,13 +32,13 @@ static ss_status refuse_unsupported(ss_context *context, const char *network)
     char                    *config = NULL, *own = NULL;
     struct stat              info;
 
-    if (ends_with(network, ".onnx"))
+    if (ss_path_ends_with(network, ".onnx"))
         SS_FAIL(context, SS_ERROR_INPUT,
                 "%s: ONNX models are not yet supported; export the torch module: "
                 "scripts/export_torch.py MODEL DATA OUT",
                 network);
     for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
-        if (ends_with(network, pickles[i]))
+        if (ss_path_ends_with(network, pickles[i]))
             SS_FAIL(context, SS_ERROR_INPUT,
                     "%s: a pickle checkpoint is not read, because reading one runs "
                     "code; export it: scripts/export_torch.py MODEL DATA OUT",
@@ -67,7 +67,7 @@ static ss_status look_into_folder(ss_workload *w)
     struct stat info;
 
     if (stat(network, &info) == 0 && S_ISDIR(info.st_mode)) {
-        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ends_with(network, "/") ? "" : "/"));
+        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ss_path_ends_with(network, "/") ? "" : "/"));
         SS_TRY(ss_format(context, &path, "%sobjective.json", w->folder));
         if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
     }
@@ -109,8 +109,9 @@ fail:
 
 static ss_status check_outputs(ss_workload *w)
 {
-    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT,       SS_OPTION_HTML,
-                                            SS_OPTION_PLOT, SS_OPTION_SAVE_VECTORS, SS_OPTION_CHECKPOINT };
+    static const ss_option_id outputs[] = { SS_OPTION_JSON,      SS_OPTION_OUTPUT, SS_OPTION_HTML,
+                                            SS_OPTION_PLOT,      SS_OPTION_BAND,   SS_OPTION_SAVE_VECTORS,
+                                            SS_OPTION_CHECKPOINT };
     ss_status                 status = SS_OK;
     const size_t              count = sizeof outputs / sizeof *outputs;
     for (size_t i = 0; i < count; i++) {
@@ -131,23 +132,28 @@ fail:
 /* ---- Network, data, objective ---------------------------------------------------------------------------
  */
 
-ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
+ss_network_options ss_workload_network_options(const ss_workload *w)
 {
     const ss_settings *s = w->settings;
     const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
     const ss_setting  *exclude = &s->option[SS_OPTION_EXCLUDE_PARAMETERS];
     /* The command line's choice of parameters replaces the folder's. */
-    bool               chosen = include->given || exclude->given;
-    ss_network_options options = { .weights = weights,
-                                   .include =
-                                       chosen ? include->texts : (const char *const *)w->stated.trainable,
-                                   .exclude = exclude->texts,
-                                   .decay = w->stated.decay,
-                                   .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
-                                   .n_exclude = (int32_t)exclude->n_texts,
-                                   .n_decay = w->stated.n_decay,
-                                   .seed = (uint64_t)ss_integer_of(s, SEED) };
-    return ss_network_open(w->context, s->network, &options, network);
+    bool chosen = include->given || exclude->given;
+    return (ss_network_options){ .include =
+                                     chosen ? include->texts : (const char *const *)w->stated.trainable,
+                                 .exclude = exclude->texts,
+                                 .decay = w->stated.decay,
+                                 .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
+                                 .n_exclude = (int32_t)exclude->n_texts,
+                                 .n_decay = w->stated.n_decay,
+                                 .seed = (uint64_t)ss_integer_of(s, SEED) };
+}
+
+ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
+{
+    ss_network_options options = ss_workload_network_options(w);
+    options.weights = weights;
+    return ss_network_open(w->context, w->settings->network, &options, network);
 }
 
 static ss_status open_data(ss_workload *w)
@@ -343,6 +349,12 @@ ss_product ss_workload_product(const ss_workload *w)
 ss_status ss_workload_operator(ss_workload *w, ss_operator *op)
 {
     return ss_objective_operator(w->objective, ss_workload_product(w), w->options.precision, NULL, NULL, op);
+}
+
+ss_status ss_workload_file(ss_workload *w, const ss_text *text, const char *path)
+{
+    if (text->status != SS_OK) return text->status;
+    return ss_output_file(w->context, path, text->bytes, (size_t)text->length);
 }
 
 ss_status ss_workload_print(ss_workload *w, const ss_text *text, const char *file)

@@ -85,8 +85,10 @@ void ss_report_document(FILE *file)
     } results[] = { { "analyze", ss_verdict_fields }, { "eigs", ss_eigs_fields },
                     { "hvp", ss_product_fields },     { "gradient", ss_gradient_fields },
                     { "hessian", ss_hessian_fields }, { "info", ss_info_fields },
-                    { "polish", ss_verdict_fields },  { "escape", ss_escape_fields },
-                    { "study", ss_study_fields },     { "track", ss_track_fields } };
+                    { "density", ss_density_fields }, { "trace", ss_trace_fields },
+                    { "slice", ss_slice_fields },     { "polish", ss_verdict_fields },
+                    { "escape", ss_escape_fields },   { "study", ss_study_fields },
+                    { "track", ss_track_fields } };
     const ss_field *verdict = results[0].fields;
     fputs("# JSON results, schema `" SS_SCHEMA "`\n\n"
           "Written by `--json FILE`. Generated from the tables that write it (`scripts/make_docs`).\n\n"

@@ -7,6 +7,7 @@
 #define SS_REPORT_REPORT_H
 
 #include "report/fields.h"
+#include "report/plot.h"
 #include "report/text.h"
 #include "saddlescope/follow.h"
 #include "saddlescope/network.h"
@@ -197,7 +198,8 @@ typedef struct ss_track_result {
 /* Tables of their fields. */
 extern const ss_field ss_verdict_fields[], ss_gradient_fields[], ss_product_fields[], ss_eigs_fields[],
     ss_hessian_fields[], ss_info_fields[], ss_plan_fields[], ss_escape_fields[], ss_study_fields[],
-    ss_study_point_fields[], ss_track_fields[], ss_track_point_fields[];
+    ss_study_point_fields[], ss_track_fields[], ss_track_point_fields[], ss_density_fields[],
+    ss_trace_fields[], ss_slice_fields[];
 
 /* ---- JSON -----------------------------------------------------------------------------------------------
  */
@@ -239,6 +241,22 @@ void ss_report_head(ss_text *text, const ss_run *run);
  * `residual` (NULL = exact) marks values by how well they are known. */
 void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count,
                        double tau);
+
+void ss_report_density(ss_text *text, const ss_run *run, const char *operator_name,
+                       const ss_density_result *result);
+void ss_report_trace(ss_text *text, const ss_run *run, const char *operator_name,
+                     const ss_trace_result *result);
+
+/* The density as CSV: the raw rules (probe, share, index, node, weight), and the grid (x, density, below,
+ * upto, low, high). */
+void ss_report_density_nodes(ss_text *text, const ss_density_result *result);
+void ss_report_density_band(ss_text *text, const ss_density_result *result);
+/* Calls draw(user, panels, count) with the density and its band as panels of one figure; there must be
+ * points.
+ */
+typedef ss_status (*ss_density_plot)(void *user, const ss_plot *panels, int64_t count);
+ss_status ss_report_density_plot(ss_context *context, const ss_density_result *result, ss_density_plot draw,
+                                 void *user);
 
 /* Rows of structs as CSV, one column per field (REAL, INTEGER, COUNT, INT, BOOL, CHARS, NAMED), and back.
  * Numbers have all their digits; what is not determined is an empty field. */

@@ -204,6 +204,7 @@ static ss_status call_monitor(run *q, int64_t done)
     ss_eigen_action action = SS_EIGEN_CONTINUE;
     ss_status       status = SS_OK;
     if (q->o->monitor == NULL) return SS_OK;
+    q->r->reason = SS_EIGEN_RUNNING;
     status = q->o->monitor(q->o->monitor_user, q->r, done, q->o->probes * q->steps, &action);
     if (action == SS_EIGEN_STOP) q->stopped = true;
     return status;
@@ -297,6 +298,7 @@ ss_status ss_density_solve(ss_operator *op, const ss_density_options *options, s
     q.r->context = context;
     q.r->n = op->n_global;
     q.r->eta = options->eta;
+    q.r->lowest = q.r->highest = q.r->mean = q.r->width = q.r->shift = NAN; /* until the end */
     q.steps = ss_min64(options->steps, op->n_global);
     q.delta = options->delta > 0.0 ? options->delta : 64.0 * ss_real_unit_roundoff(op->real);
     SS_TRY(allocate(&q));

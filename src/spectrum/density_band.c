@@ -29,6 +29,7 @@ fail:
 static void summarise(ss_density_result *r, const ss_density_options *o, double delta)
 {
     double square = 0.0;
+    r->mean = 0.0;
     r->lowest = INFINITY;
     r->highest = -INFINITY;
     for (int64_t i = 0; i < r->n_probes; i++) {
@@ -96,7 +97,7 @@ static double kernel_sum(const ss_density_result *r, double x)
 static ss_status band(ss_density_result *r, ss_density_point *point)
 {
     ss_status status = SS_OK;
-    double    below = 0.0, upto = 0.0, unused;
+    double    below = 0.0, above = 0.0, unused;
     int64_t   low = 0, high = 0;
     for (int64_t i = 0; i < r->n_probes; i++) {
         const ss_density_probe *p = &r->probes[i];
@@ -105,10 +106,10 @@ static ss_status band(ss_density_result *r, ss_density_point *point)
         SS_TRY(ss_bounds_mass(r->context, &t, point->x - r->shift, &left, &unused));
         SS_TRY(ss_bounds_mass(r->context, &t, point->x + r->shift, &unused, &right));
         below += p->share * left;
-        upto += p->share * right;
+        above += p->share * (1.0 - right); /* so that nothing above is exactly nothing */
     }
-    point->below = fmax(0.0, below);
-    point->upto = fmin(1.0, upto);
+    point->below = below;
+    point->upto = 1.0 - above;
     ss_bounds_rank_of(r->n, r->n_probes, point->below, point->upto, r->eta / (double)r->n_points, &low,
                       &high);
     point->low = (double)low / (double)r->n;

@@ -246,7 +246,7 @@ ss_status ss_trace_estimate(ss_operator *op, const ss_trace_options *options, ss
     double      delta = options->delta > 0.0 ? options->delta : 64.0 * ss_real_unit_roundoff(op->real);
     int64_t     memory = options->memory > 0 ? options->memory : b->class->memory_available(b) / 2;
     run         q = { .op = op, .context = context, .o = options, .r = result };
-    *result = (ss_trace_result){ .n = op->n_global, .eta = options->eta };
+    *result = (ss_trace_result){ .n = op->n_global, .eta = options->eta, .reason = SS_EIGEN_RUNNING };
     SS_TRY(check_options(context, op, options));
     SS_TRY(SS_NEW_ARRAY(context, 2 * options->probes, &q.values));
     SS_TRY(deflate(&q, memory));

@@ -117,6 +117,30 @@ Test(commands, the_witness_is_saved, .init = ss_test_begin, .fini = ss_test_end)
     cr_assert(chdir("/") == 0);
 }
 
+/* The float64 confirmations run on the samples asked for, and the result says so; all of them is the default.
+ */
+Test(commands, confirms_on_a_subset, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const char *const wanted[] = { "5", "1000000000" }; /* more than there are: all */
+    json_t                  *result[2];
+    cr_assert(chdir(ss_test_directory()) == 0);
+    for (int i = 0; i < 2; i++) {
+        ss_test_run(&run, "analyze", CASE, "--loss", "mse", "--precision", "fp32", "--confirm-samples",
+                    wanted[i], "--json", "c.json", NULL);
+        succeed();
+        json_t *root = ss_test_json("c.json");
+        result[i] = json_incref(json_object_get(json_object_get(root, "result"), "operator_error"));
+        json_decref(root);
+        cr_expect((strstr(run.out, "on a subset of samples") != NULL) == (i == 0));
+    }
+    cr_expect(json_is_true(json_object_get(result[0], "subset")));
+    cr_expect(json_integer_value(json_object_get(result[0], "samples")) == 5);
+    cr_expect(json_is_false(json_object_get(result[1], "subset")));
+    cr_expect(json_integer_value(json_object_get(result[1], "samples")) == 13);
+    for (int i = 0; i < 2; i++) json_decref(result[i]);
+    cr_assert(chdir("/") == 0);
+}
+
 Test(commands, bench_times, .init = ss_test_begin, .fini = ss_test_end)
 {
     ss_test_run(&run, "bench", CASE, "--loss", "mse", "--repeat", "3", NULL);

@@ -211,6 +211,10 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                        "200",
                                                        "--time-limit",
                                                        "2m",
+                                                       "--confirm-samples",
+                                                       "40",
+                                                       "--html",
+                                                       "report.html",
                                                        "--json",
                                                        "options.json",
                                                        NULL });
@@ -259,7 +263,7 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
     json_decref(json);
 
     json = run_and_note((const char *const[]){ "analyze", SADDLE, "--critical-gradient", "1e-3", "--verbose",
-                                               "--json", "options.json", NULL });
+                                               "--polish", "2", "--json", "options.json", NULL });
     json_decref(json);
     cr_assert(chdir("/") == 0);
     all_seen("analyze", " --help  --label-smoothing  --class-weights ");
