@@ -30,7 +30,7 @@ typedef struct ss_follow_cost {
 typedef struct ss_polish_options {
     int64_t steps;        /* K, at most; 10 */
     int64_t inner;        /* products per step, at most; 0 = 100 + n up to 1000 */
-    double  reduce;       /* stop at ||g|| <= this times that of the start; 1e-10 */
+    double  reduce;       /* stop at ||g|| <= this times that of the start; 1e-8 */
     double  max_products; /* budget of the walk; 0 = no limit */
     double  time_limit;   /* seconds; 0 = none */
 } ss_polish_options;

@@ -18,7 +18,7 @@
 
 void ss_polish_options_init(ss_polish_options *options)
 {
-    *options = (ss_polish_options){ .steps = 10, .reduce = 1e-10 };
+    *options = (ss_polish_options){ .steps = 10, .reduce = 1e-8 };
 }
 
 /* The largest t = 2^-i with enough reduction; the trial is accepted. */

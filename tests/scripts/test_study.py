@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""study, and escape from the saddles it finds: through the program.
+"""study; escape from the saddles it finds; polish back to its points: through the program.
 
 Deep linear networks, whose critical points are known in closed form; a study of the digits; kills at random moments.
 A tenth of the digits and of the kills, all of them under SS_TEST_ALL=1.  Exit status 77 when numpy is absent.
@@ -7,13 +7,16 @@ A tenth of the digits and of the kills, all of them under SS_TEST_ALL=1.  Exit s
 import itertools
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "deep_linear"), os.path.dirname(os.path.abspath(__file__))]
-from long_runs import kill_and_resume, rows, run    # noqa: E402
+from long_runs import PROGRAM, kill_and_resume, look_whole, rows, run    # noqa: E402
 try:
     import deep_linear
     import numpy as np
@@ -96,6 +99,34 @@ class Digits(unittest.TestCase):
             for p in saddles if ALL else saddles[:6]:
                 self.leave(folder, os.path.join(weights, f"point-0-{p['seed']}.safetensors"), p)
 
+            for label in "minimum", "saddle":
+                p = next(p for p in points if p["label"] == label and p["silent"] != "1")
+                path = os.path.join(weights, f"point-0-{p['seed']}.safetensors")
+                self.disturb_and_polish(folder, [*DIGITS, "--weights"], path, 0.02, label)
+            if ALL:
+                example = os.path.join(ROOT, "examples", "digits")
+                self.disturb_and_polish(folder, [example, "--weights"], os.path.join(example, "weights.safetensors"),
+                                        0.05, "minimum")
+
+    def disturb_and_polish(self, folder, arguments, path, noise, label):
+        """Trained weights with noise are not critical; polishing leads back to the critical point beside them."""
+        draw = np.random.default_rng(1)
+        noisy, document = os.path.join(folder, "noisy.safetensors"), os.path.join(folder, "p.json")
+        weights = deep_linear.read_safetensors(path)
+        noisy_weights = {name: w.astype(float) + noise * w.std() * draw.standard_normal(w.shape)
+                         for name, w in weights.items()}
+        deep_linear.write_safetensors(noisy, noisy_weights)
+        done = run("polish", *arguments, noisy, "--json", document, "--quiet")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(document) as file:
+            result = json.load(file)["result"]
+        polish = result["polish"]
+        self.assertEqual((polish["label_start"], result["label"]), ("not_critical", label), polish)
+        self.assertLess(polish["gradient_end"], 1e-4 * polish["gradient_start"])
+        norm = sum((w ** 2).sum() for w in noisy_weights.values()) ** 0.5
+        self.assertAlmostEqual(polish["moved_relative"], polish["moved"] / norm, delta=1e-9)
+        self.assertIn("of |theta|", done.stdout)
+
     def leave(self, folder, path, point):
         new, document = os.path.join(folder, "new.safetensors"), os.path.join(folder, "e.json")
         done = run("escape", *DIGITS, "--weights", path, "--output", new, "--json", document, "--quiet")
@@ -139,6 +170,20 @@ class Interrupted(unittest.TestCase):
                 result = json.load(file)
             self.assertTrue(result["complete"])
             self.assertEqual(result["result"]["reused"], gained)
+
+    def test_a_signal_leaves_a_table_to_go_on_with(self):
+        with tempfile.TemporaryDirectory() as folder:
+            table = os.path.join(folder, "s.csv")
+            arguments = [PROGRAM, "study", *SMALL, "--seeds", "0..400", "--jobs", "2", "--output", table]
+            process = subprocess.Popen([*arguments, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True)
+            while look_whole(table, "") < 1 and process.poll() is None:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            out, error = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 75, error)
+            self.assertIn("points", out)
+            self.assertGreaterEqual(len(rows(table)), 1)
 
     def test_tables_of_another_study_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -497,3 +497,109 @@ Test(follow, names_in_natural_order, .init = ss_test_begin, .fini = ss_test_end)
     cr_expect_eq(ss_natural_number("run/checkpoint-1200/"), 1200);
     cr_expect_eq(ss_natural_number("final"), -1);
 }
+
+/* ---- Every allocation fails once ------------------------------------------------------------------------
+ */
+
+typedef ss_status (*follow_call)(bench *b);
+
+static ss_status call_polish(bench *b)
+{
+    ss_polish_options  polish;
+    ss_analyze_options analyze;
+    ss_verdict         v;
+    ss_polish_options_init(&polish);
+    ss_analyze_options_init(&analyze);
+    polish.steps = 1;
+    ss_status status = ss_polish_analyze(ss_test_context, b->objective, &polish, &analyze, &v);
+    ss_verdict_destroy(&v);
+    return status;
+}
+
+static ss_status call_escape(bench *b)
+{
+    ss_escape_options  escape;
+    ss_analyze_options analyze;
+    ss_escape_result   r;
+    ss_escape_options_init(&escape);
+    ss_analyze_options_init(&analyze);
+    escape.until_minimum = true;
+    ss_status status = ss_escape(ss_test_context, b->objective, &escape, &analyze, &r);
+    ss_escape_result_destroy(&r);
+    return status;
+}
+
+static ss_status call_study(bench *b)
+{
+    ss_study_options   study;
+    ss_analyze_options analyze;
+    ss_study_point     point = { .number = 0 };
+    ss_study_options_init(&study);
+    ss_analyze_options_init(&analyze);
+    return ss_study(ss_test_context, b->objective, &study, &analyze, &point);
+}
+
+static ss_status call_track(bench *b)
+{
+    ss_track_options   track;
+    ss_analyze_options analyze;
+    ss_track_point     point = { .step = 0 };
+    const double       scales[2] = { 1.0, 2.0 };
+    double             subspace[4] = { 0.0 };
+    bool               have = false;
+    ss_track_options_init(&track);
+    ss_analyze_options_init(&analyze);
+    track.precondition = scales;
+    return ss_track(ss_test_context, b->objective, &track, &analyze, subspace, &have, &point);
+}
+
+static ss_status call_save(bench *b)
+{
+    ss_saved_weights saved;
+    const double     packed[2] = { 0.5, 0.25 };
+    return ss_network_save(b->network, ss_test_path("w.safetensors"), packed, &saved);
+}
+
+/* What runs from open to close, so that nothing of a failed call is kept. */
+static ss_status whole(follow_call call)
+{
+    ss_status            status = SS_OK;
+    bench                b = { 0 };
+    ss_objective_options options;
+    ss_objective_options_init(&options);
+    options.loss = "mse";
+    SS_TRY(ss_network_open(ss_test_context, TOY, NULL, &b.network));
+    SS_TRY(ss_dataset_open(ss_test_context, TOY "/data.safetensors", NULL, &b.dataset));
+    SS_TRY(ss_objective_create(ss_test_context, b.network, b.dataset, &options, &b.objective));
+    SS_TRY(call(&b));
+fail:
+    bench_close(&b);
+    return status;
+}
+
+Test(follow, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const follow_call calls[] = { call_polish, call_escape, call_study, call_track, call_save };
+    for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
+        int64_t before = ss_context_allocations(ss_test_context), failed = 0, tried = 0;
+        ss_test_require(whole(calls[k]));
+        int64_t all = ss_context_allocations(ss_test_context) - before;
+        int64_t step = ss_test_environment("SS_TEST_ALL") ? 1 : ss_max64(1, all / 150);
+        for (int64_t nth = 1; nth <= all; nth += step) {
+            ss_context_fail_allocation(ss_test_context, nth);
+            ss_status status = whole(calls[k]);
+            ss_context_fail_allocation(ss_test_context, 0);
+            cr_assert(status == SS_OK || status == SS_ERROR_MEMORY || status == SS_ERROR_REFUSED,
+                      "call %zu, allocation %lld: %s: %s", k, (long long)nth, ss_status_text(status),
+                      ss_context_message(ss_test_context));
+            cr_assert(ss_context_memory_now(ss_test_context) == 0,
+                      "call %zu, allocation %lld: %lld bytes kept", k, (long long)nth,
+                      (long long)ss_context_memory_now(ss_test_context));
+            failed += status != SS_OK;
+            tried++;
+            ss_context_clear_message(ss_test_context);
+        }
+        cr_expect(failed > tried / 2, "call %zu: only %lld of %lld failures showed", k, (long long)failed,
+                  (long long)tried);
+    }
+}
