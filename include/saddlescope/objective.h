@@ -109,6 +109,12 @@ ss_status ss_objective_facts_get(ss_objective *objective, ss_objective_facts *fa
 /* Counted targets of a subset. */
 ss_status ss_objective_targets(ss_objective *objective, const ss_samples *samples, int64_t *targets);
 
+/* Moves theta: the network's active parameters become packed [n], in float64. SS_ERROR_USAGE while operators
+ * are open; facts, losses and everything else speak of the new point from then on. */
+ss_status ss_objective_set_weights(ss_objective *objective, const double *packed);
+/* packed [n] := theta */
+void ss_objective_get_weights(const ss_objective *objective, double *packed);
+
 /* The loss at a point in one real type; row sums are float64 in either. `per_sample` (host [count] or NULL)
  * receives each sample's contribution to the data term (they sum to it). */
 ss_status ss_objective_loss(ss_objective *objective, ss_real real, const ss_samples *samples,

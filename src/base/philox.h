@@ -25,7 +25,9 @@ typedef enum ss_stream {
     SS_STREAM_WEIGHTS,     /* seeded initial weights of mlp: networks */
     SS_STREAM_PROBE,       /* flat-space probe */
     SS_STREAM_BREAKDOWN,   /* random vectors after a breakdown */
-    SS_STREAM_TEST
+    SS_STREAM_TEST,
+    SS_STREAM_QUADRATURE, /* start vectors of density and trace; plus the probe's number in the high bits */
+    SS_STREAM_SLICE       /* random directions of slice */
 } ss_stream;
 
 typedef struct ss_philox_block {

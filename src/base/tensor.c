@@ -4,6 +4,7 @@
  * endian, as are all file formats read here and all machines supported. */
 #include "base/base.h"
 
+#include <math.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored arrays are read as little endian");
@@ -174,3 +175,54 @@ int64_t ss_array_integer(const ss_array *array, int64_t index)
     return target[0];
 }
 #undef SS_TARGET
+
+/* ---- Storing --------------------------------------------------------------------------------------------
+ */
+
+/* value rounded once to `digits` significant bits, none of them below 2^lowest. */
+static double round_to(double value, int digits, int lowest)
+{
+    int exponent = 0;
+    if (value == 0.0 || !isfinite(value)) return value;
+    (void)frexp(value, &exponent);
+    int last = exponent - digits > lowest ? exponent - digits : lowest;
+    return ldexp(nearbyint(ldexp(value, -last)), last);
+}
+
+static uint16_t half_bits(double value)
+{
+    double   rounded = round_to(value, 11, -24), size = fabs(rounded);
+    uint16_t sign = signbit(value) ? 0x8000u : 0u;
+    int      exponent = 0;
+    if (isnan(value)) return 0x7E00u;
+    if (size > 65504.0) return (uint16_t)(sign | 0x7C00u);
+    if (size < 0x1p-14) return (uint16_t)(sign | (uint16_t)(size * 0x1p24));
+    double fraction = frexp(size, &exponent); /* [1/2, 1) */
+    return (uint16_t)(sign | ((unsigned)(exponent + 14) << 10) | ((unsigned)(fraction * 2048.0) & 1023u));
+}
+
+static uint16_t bfloat_bits(double value)
+{
+    float    rounded = (float)round_to(value, 8, -133); /* exact, or infinite */
+    uint32_t bits = 0;
+    memcpy(&bits, &rounded, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+ss_status ss_array_store(ss_context *context, ss_type type, const double *values, int64_t count, void *out)
+{
+    float    *single = out;
+    uint16_t *half = out;
+    if (type == SS_F64) {
+        memcpy(out, values, (size_t)count * sizeof *values);
+    } else if (type == SS_F32) {
+        for (int64_t i = 0; i < count; i++) single[i] = (float)values[i];
+    } else if (type == SS_F16) {
+        for (int64_t i = 0; i < count; i++) half[i] = half_bits(values[i]);
+    } else if (type == SS_BF16) {
+        for (int64_t i = 0; i < count; i++) half[i] = bfloat_bits(values[i]);
+    } else {
+        return ss_fail(context, SS_ERROR_INTERNAL, "values cannot be stored as %s", ss_type_name(type));
+    }
+    return SS_OK;
+}

@@ -18,7 +18,7 @@ static bool exists(const char *path)
     return stat(path, &info) == 0;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool ss_path_ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), tail = strlen(end);
     return length > tail && strcmp(text + length - tail, end) == 0;
@@ -27,7 +27,7 @@ static bool ends_with(const char *text, const char *end)
 /* Networks that other programs write and this version cannot read: refused by name. */
 static ss_status refuse_unsupported(ss_context *context, const char *network)
 {
-    if (!ends_with(network, ".onnx")) return SS_OK;
+    if (!ss_path_ends_with(network, ".onnx")) return SS_OK;
     return ss_fail(context, SS_ERROR_INPUT,
                    "%s: ONNX models are not yet supported; export the torch module: "
                    "scripts/export_torch.py MODEL DATA OUT",
@@ -40,7 +40,7 @@ static bool may_state_loss(const ss_workload *w)
     const char *network = w->settings->network;
     char        own[4096];
     snprintf(own, sizeof own, "%snetwork.json", w->folder != NULL ? w->folder : "");
-    return strncmp(network, "mlp:", 4) != 0 && !ends_with(network, ".json") &&
+    return strncmp(network, "mlp:", 4) != 0 && !ss_path_ends_with(network, ".json") &&
            !(w->folder != NULL && exists(own));
 }
 
@@ -54,7 +54,7 @@ static ss_status look_into_folder(ss_workload *w)
     struct stat info;
 
     if (stat(network, &info) == 0 && S_ISDIR(info.st_mode)) {
-        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ends_with(network, "/") ? "" : "/"));
+        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ss_path_ends_with(network, "/") ? "" : "/"));
         SS_TRY(ss_format(context, &path, "%sobjective.json", w->folder));
         if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
     }
@@ -96,7 +96,8 @@ fail:
 
 static ss_status check_outputs(ss_workload *w)
 {
-    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT, SS_OPTION_SAVE_VECTORS,
+    static const ss_option_id outputs[] = { SS_OPTION_JSON,      SS_OPTION_OUTPUT, SS_OPTION_HTML,
+                                            SS_OPTION_PLOT,      SS_OPTION_BAND,   SS_OPTION_SAVE_VECTORS,
                                             SS_OPTION_CHECKPOINT };
     ss_status                 status = SS_OK;
     const size_t              count = sizeof outputs / sizeof *outputs;
@@ -118,7 +119,7 @@ fail:
 /* ---- Network, data, objective ---------------------------------------------------------------------------
  */
 
-static ss_status open_network(ss_workload *w)
+ss_network_options ss_workload_network_options(const ss_workload *w)
 {
     const ss_settings *s = w->settings;
     const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
@@ -126,8 +127,7 @@ static ss_status open_network(ss_workload *w)
     const ss_setting  *missing = &s->option[SS_OPTION_INIT_MISSING];
     /* The command line's choice of parameters replaces the folder's. */
     bool               chosen = include->given || exclude->given;
-    ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
-                                   .include =
+    ss_network_options options = { .include =
                                        chosen ? include->texts : (const char *const *)w->stated.trainable,
                                    .exclude = exclude->texts,
                                    .decay = w->stated.decay,
@@ -140,10 +140,22 @@ static ss_status open_network(ss_workload *w)
                                    .init_random = ss_given(s, INIT_RANDOM),
                                    .init_missing = missing->texts,
                                    .n_init_missing = (int32_t)missing->n_texts };
-    ss_status          status = SS_OK;
     if (options.init_random) options.init_seed = (uint64_t)ss_integer_of(s, INIT_RANDOM);
     ss_network_fit_data(w->dataset, &options);
-    SS_TRY(ss_network_open(w->context, s->network, &options, &w->network));
+    return options;
+}
+
+ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
+{
+    ss_network_options options = ss_workload_network_options(w);
+    options.weights = weights;
+    return ss_network_open(w->context, w->settings->network, &options, network);
+}
+
+static ss_status open_network(ss_workload *w)
+{
+    ss_status status = SS_OK;
+    SS_TRY(ss_workload_network(w, ss_text_of(w->settings, WEIGHTS), &w->network));
     if (w->stated.loss == NULL && ss_network_loss(w->network) != NULL)
         SS_TRY(ss_copy_string(w->context, ss_network_loss(w->network), &w->stated.loss));
     if (w->stated.loss == NULL)
@@ -368,6 +380,12 @@ ss_product ss_workload_product(const ss_workload *w)
 ss_status ss_workload_operator(ss_workload *w, ss_operator *op)
 {
     return ss_objective_operator(w->objective, ss_workload_product(w), w->options.precision, NULL, NULL, op);
+}
+
+ss_status ss_workload_file(ss_workload *w, const ss_text *text, const char *path)
+{
+    if (text->status != SS_OK) return text->status;
+    return ss_output_file(w->context, path, text->bytes, (size_t)text->length);
 }
 
 ss_status ss_workload_print(ss_workload *w, const ss_text *text, const char *file)
