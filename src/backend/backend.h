@@ -23,6 +23,10 @@
 
 #include "base/base.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct ss_backend ss_backend;
 typedef struct ss_queue   ss_queue; /* opaque, made by the backend */
 typedef struct ss_event   ss_event; /* opaque, made by the backend */
@@ -60,7 +64,7 @@ typedef struct ss_gemm {
     int64_t     lda, ldb, ldc;                /* elements between rows as stored */
     int64_t     stride_a, stride_b, stride_c; /* elements between problems; 0 allowed for a and b */
     int64_t     batch;                        /* problems, >= 1 */
-    bool        low_precision; /* TF32 allowed (tangent GEMMs in float32; the CPU ignores it) */
+    bool        low_precision; /* a tangent product: TF32 where the backend has `tf32` (the CPU ignores it) */
 } ss_gemm;
 
 /* ---- Pointwise: y = f(x) and its sweeps (backend/point_functions.h) ----
@@ -255,10 +259,15 @@ typedef struct ss_backend_class {
 } ss_backend_class;
 
 struct ss_backend {
+#ifdef __cplusplus
+    const ss_backend_class *class_; /* the same; `class` is a keyword there */
+#else
     const ss_backend_class *class; /* borrowed, static */
+#endif
     ss_context *context;           /* borrowed */
-    ss_real     real;              /* element type of matrices and vectors */
-    char        name[16];          /* as asked for: "cpu", "cuda:1" */
+    ss_real     real;     /* element type of matrices and vectors */
+    char        name[16]; /* as asked for: "cpu", "cuda:1" */
+    bool        tf32;     /* products marked low_precision may use TF32; false until its owner sets it */
     /* The implementation's own members follow in its own struct, whose first member this is. */
 };
 
@@ -283,4 +292,7 @@ void ss_blas_prepare_environment(void);
  * strings owned by the library. Loads the BLAS if it is not loaded yet. */
 ss_status ss_blas_describe(ss_context *context, const char **line, const char **warning);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
