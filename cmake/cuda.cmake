@@ -2,8 +2,6 @@
 #   auto      built when nvcc is found                  on        nvcc must be there
 #   off       not built                                 emulated  compiled for the host, run by tests/cuda_emulator
 # The runtime is linked statically, cuBLAS and cuSOLVER as shared libraries; none of them needs a driver to start.
-set(SS_CUDA auto CACHE STRING "CUDA backend: auto, on, off, emulated")
-set_property(CACHE SS_CUDA PROPERTY STRINGS auto on off emulated)
 set(SS_CUDA_ARCHITECTURES "80;90;100" CACHE STRING "Compute capabilities; PTX of the last serves newer devices")
 if(NOT SS_CUDA MATCHES "^(auto|on|off|emulated)$")
   message(FATAL_ERROR "SS_CUDA must be auto, on, off or emulated, found '${SS_CUDA}'")
@@ -16,6 +14,8 @@ if(SS_CUDA STREQUAL "off")
 elseif(SS_CUDA STREQUAL "emulated")
   message(STATUS "CUDA backend: emulated on the host, for tests")
   include(cmake/cuda_emulated.cmake)
+  ss_add_emulated_cuda(saddlescope ${SS_CUDA_SOURCES})
+  target_compile_definitions(saddlescope PRIVATE SS_WITH_CUDA)
   return()
 endif()
 
