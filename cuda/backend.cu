@@ -33,16 +33,17 @@ static ss_status find_device(ss_context *context, int index, cudaDeviceProp *pro
         return ss_fail(context, SS_ERROR_REFUSED,
                        "device cuda: no NVIDIA driver on this machine; use --device cpu");
     if (error == cudaErrorInsufficientDriver)
-        return ss_fail(context, SS_ERROR_REFUSED,
-                       "device cuda: the driver supports CUDA %d.%d, this build needs %d.%d; update the driver",
-                       driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+        return ss_fail(
+            context, SS_ERROR_REFUSED,
+            "device cuda: the driver supports CUDA %d.%d, this build needs %d.%d; update the driver",
+            driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
         return ss_fail(context, SS_ERROR_REFUSED,
                        "device cuda: the driver shows no device (CUDA_VISIBLE_DEVICES?); use --device cpu");
     SS_CUDA(context, error, "devices");
     if (index < 0 || index >= count)
-        return ss_fail(context, SS_ERROR_REFUSED, "device cuda:%d: there %s %d device%s, numbered from 0", index,
-                       count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
+        return ss_fail(context, SS_ERROR_REFUSED, "device cuda:%d: there %s %d device%s, numbered from 0",
+                       index, count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     SS_CUDA(context, cudaGetDeviceProperties(properties, index), "device %d", index);
     return SS_OK;
 }
@@ -55,7 +56,8 @@ static ss_status describe(ss_cuda_device *device, const cudaDeviceProp *properti
     SS_CUDA(device->context, cudaRuntimeGetVersion(&runtime), "version");
     SS_CUDA(device->context, cudaMemGetInfo(&free_bytes, &total_bytes), "device %d", device->index);
     snprintf(device->line, sizeof device->line,
-             "%s (compute %d.%d, %d multiprocessors), driver for CUDA %d.%d, runtime %d.%d, %.1f of %.1f GiB free",
+             "%.100s (compute %d.%d, %d multiprocessors), driver for CUDA %d.%d, runtime %d.%d, %.3g of %.3g "
+             "GiB free",
              properties->name, properties->major, properties->minor, properties->multiProcessorCount,
              driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10,
              (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30);

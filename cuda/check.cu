@@ -46,8 +46,7 @@ ss_status ss_cuda_check(ss_context *context, cudaError_t error, const char *call
     if (ss_cuda_error(error) == cudaSuccess) return SS_OK;
     snprintf(text, sizeof text, "%s (%s)", cudaGetErrorName(error), cudaGetErrorString(error));
     va_start(arguments, format);
-    ss_status status =
-        report(context, error == cudaErrorMemoryAllocation, call, text, format, arguments);
+    ss_status status = report(context, error == cudaErrorMemoryAllocation, call, text, format, arguments);
     va_end(arguments);
     return status;
 }
@@ -69,8 +68,8 @@ ss_status ss_cuda_check(ss_context *context, cusolverStatus_t error, const char 
     va_list arguments;
     if (error == CUSOLVER_STATUS_SUCCESS) return SS_OK;
     va_start(arguments, format);
-    ss_status status = report(context, error == CUSOLVER_STATUS_ALLOC_FAILED, call, solver_error(error),
-                              format, arguments);
+    ss_status status =
+        report(context, error == CUSOLVER_STATUS_ALLOC_FAILED, call, solver_error(error), format, arguments);
     va_end(arguments);
     return status;
 }

@@ -1,6 +1,6 @@
-/* Column sums over the rows of a matrix, several at once: y_k[lane, j] (+)= sum_i f_k(lane, i, j), k < F::terms,
- * in float64. First kernel: blocks of rows, cut by shape alone, each summed by 8 threads a column; second: the
- * blocks' shares in order. */
+/* Column sums over the rows of a matrix, several at once: y_k[lane, j] (+)= sum_i f_k(lane, i, j), k <
+ * F::terms, in float64. First kernel: blocks of rows, cut by shape alone, each summed by 8 threads a column;
+ * second: the blocks' shares in order. */
 #ifndef SS_CUDA_COLUMNS_CUH
 #define SS_CUDA_COLUMNS_CUH
 
@@ -13,13 +13,14 @@
 
 /* share[k, block, lane, col] */
 template <typename F>
-static __global__ void ss_column_shares(const F f, int64_t lanes, int64_t rows, int64_t cols, int64_t per_block,
-                                        double *share)
+static __global__ void ss_column_shares(const F f, int64_t lanes, int64_t rows, int64_t cols,
+                                        int64_t per_block, double *share)
 {
-    SS_SHARED(double, part, SS_COLUMNS_HEIGHT * SS_COLUMNS_WIDTH);
+    SS_SHARED(double, part, SS_COLUMNS_HEIGHT *SS_COLUMNS_WIDTH);
     const int     x = (int)threadIdx.x, y = (int)threadIdx.y;
     const int64_t col = (int64_t)blockIdx.x * SS_COLUMNS_WIDTH + x;
-    const int64_t first = (int64_t)blockIdx.y * per_block, end = first + per_block < rows ? first + per_block : rows;
+    const int64_t first = (int64_t)blockIdx.y * per_block,
+                  end = first + per_block < rows ? first + per_block : rows;
     for (int64_t lane = blockIdx.z; lane < lanes; lane += gridDim.z) {
         double sum[F::terms] = {};
         if (col < cols)
@@ -38,10 +39,10 @@ static __global__ void ss_column_shares(const F f, int64_t lanes, int64_t rows, 
 }
 
 template <typename real> struct ss_add_shares {
-    const double *share; /* [blocks, lanes, cols] */
-    int64_t       blocks, lanes, cols;
-    ss_matrix     y;
-    bool          accumulate;
+    const double   *share; /* [blocks, lanes, cols] */
+    int64_t         blocks, lanes, cols;
+    ss_matrix       y;
+    bool            accumulate;
     __device__ void operator()(int64_t lane, int64_t, int64_t col) const
     {
         double sum = 0;
@@ -76,13 +77,15 @@ static ss_status ss_cuda_column_sums(ss_queue *q, int64_t lanes, int64_t rows, i
     const int64_t blocks = ss_column_blocks(rows);
     if (lanes == 0 || cols == 0) return SS_OK;
     const dim3 block(SS_COLUMNS_WIDTH, SS_COLUMNS_HEIGHT);
-    const dim3 grid((unsigned)ss_cuda_blocks(cols, SS_COLUMNS_WIDTH), (unsigned)blocks, ss_map_grid(lanes, 1));
+    const dim3 grid((unsigned)ss_cuda_blocks(cols, SS_COLUMNS_WIDTH), (unsigned)blocks,
+                    ss_map_grid(lanes, 1));
     SS_CUDA_LAUNCH(q->device->context, (ss_column_shares<F>), grid, block, 0, q->stream, f, lanes, rows, cols,
                    ss_column_rows(rows), share);
     for (int k = 0; k < F::terms; k++) {
         if (!y[k]->data) continue;
-        const ss_add_shares<real> add = { share + k * blocks * lanes * cols, blocks, lanes, cols, *y[k],
-                                          accumulate[k] };
+        const ss_add_shares<real> add = {
+            share + k * blocks * lanes * cols, blocks, lanes, cols, *y[k], accumulate[k]
+        };
         SS_RETURN(ss_cuda_map(q, lanes, 1, cols, add));
     }
     return SS_OK;

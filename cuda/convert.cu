@@ -6,11 +6,11 @@
 /* to[i] := scale from[i] + shift (+ step direction[i]); `aligned` where from is a multiple of its element's
  * size, as mapped files need not be. */
 template <typename real, typename stored, double (*value)(stored)> struct convert_element {
-    real       *to;
-    const char *from;
-    const real *direction; /* NULL = 0 */
-    double      scale, shift, step;
-    bool        aligned;
+    real           *to;
+    const char     *from;
+    const real     *direction; /* NULL = 0 */
+    double          scale, shift, step;
+    bool            aligned;
     __device__ void operator()(int64_t, int64_t, int64_t i) const
     {
         stored element;
@@ -26,7 +26,10 @@ template <typename real, typename stored, double (*value)(stored)> struct conver
 
 /* The value of a stored element as float64, for every row of the table. */
 #define VALUE_ROW(type, stored, value)                                                                       \
-    static __device__ __forceinline__ double value_of_##type(stored x) { return (double)value(x); }
+    static __device__ __forceinline__ double value_of_##type(stored x)                                       \
+    {                                                                                                        \
+        return (double)value(x);                                                                             \
+    }
 SS_STORED_TABLE(VALUE_ROW)
 #undef VALUE_ROW
 
@@ -41,8 +44,9 @@ static ss_status run(ss_queue *q, void *to, const void *from, ss_type type, int6
 #define RUN_ROW(type, stored, value)                                                                         \
     case type: {                                                                                             \
         const bool aligned = reinterpret_cast<uintptr_t>(from) % sizeof(stored) == 0;                        \
-        const convert_element<real, stored, value_of_##type> f = { out,   in,    d,      scale,              \
-                                                                   shift, step,  aligned };                  \
+        const convert_element<real, stored, value_of_##type> f = {                                           \
+            out, in, d, scale, shift, step, aligned                                                          \
+        };                                                                                                   \
         return ss_cuda_map_vector(q, count, f);                                                              \
     }
         SS_STORED_TABLE(RUN_ROW)

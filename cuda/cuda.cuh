@@ -25,13 +25,13 @@ struct ss_cuda_device;
 #define SS_CUDA_RETIRED 48 /* scratch at least doubles when it grows */
 
 struct ss_queue {
-    ss_cuda_device    *device;      /* borrowed */
-    cudaStream_t       stream;      /* owned */
-    cublasHandle_t     blas;        /* NULL until the first product */
-    void              *workspace;   /* of blas, device */
-    cusolverDnHandle_t solver;      /* NULL until the first eigenproblem */
-    int32_t           *fault;       /* device: set by a kernel that met a bad class id */
-    void              *scratch;     /* device, [scratch_bytes] */
+    ss_cuda_device    *device;    /* borrowed */
+    cudaStream_t       stream;    /* owned */
+    cublasHandle_t     blas;      /* NULL until the first product */
+    void              *workspace; /* of blas, device */
+    cusolverDnHandle_t solver;    /* NULL until the first eigenproblem */
+    int32_t           *fault;     /* device: set by a kernel that met a bad class id */
+    void              *scratch;   /* device, [scratch_bytes] */
     int64_t            scratch_bytes;
     void              *retired[SS_CUDA_RETIRED]; /* scratch that grew: captured graphs may still use it */
     int                n_retired;
@@ -54,7 +54,7 @@ struct ss_cuda_device {
     int             index;     /* as the runtime numbers devices */
     int             users;     /* open backends */
     ss_queue        queue;     /* the default queue */
-    char            line[320]; /* describe() */
+    char            line[384]; /* describe() */
 };
 
 struct ss_cuda_backend {
@@ -162,8 +162,8 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
 /* One template per primitive: ss_cuda_add<float>, ss_cuda_add<double>, instantiated where it is defined. */
 #define SS_CUDA_DECLARE(name, arguments)                                                                     \
     template <typename real> ss_status ss_cuda_##name arguments;                                             \
-    extern template ss_status          ss_cuda_##name<float> arguments;                                      \
-    extern template ss_status          ss_cuda_##name<double> arguments;
+    extern template ss_status ss_cuda_##name<float> arguments;                                               \
+    extern template ss_status ss_cuda_##name<double> arguments;
 SS_CUDA_REAL_PRIMITIVES(SS_CUDA_DECLARE)
 #undef SS_CUDA_DECLARE
 #define SS_CUDA_DECLARE(type, name, arguments) type ss_cuda_##name arguments;

@@ -1,12 +1,12 @@
-/* Dense symmetric eigenproblems in float64 through cuSOLVER's divide and conquer. The row-major upper triangle
- * is the column-major lower one; eigenvectors come out as columns there, hence as rows here. */
+/* Dense symmetric eigenproblems in float64 through cuSOLVER's divide and conquer. The row-major upper
+ * triangle is the column-major lower one; eigenvectors come out as columns there, hence as rows here. */
 #include "cuda.cuh"
 
 /* What one problem needs besides the matrix. */
 struct eigen_work {
     cusolverDnParams_t params;
-    void              *device;      /* eigenvalues [n], workspace, info */
-    void              *host;        /* workspace */
+    void              *device;       /* eigenvalues [n], workspace, info */
+    void              *host;         /* workspace */
     size_t             device_bytes; /* of the workspace */
     size_t             host_bytes;
 };
@@ -26,18 +26,20 @@ static ss_status open_solver(ss_queue *q)
 
 static ss_status solve(ss_queue *q, int64_t n, double *a, bool vectors, double *eigenvalues, eigen_work *work)
 {
-    ss_status           status = SS_OK;
-    ss_context         *context = q->device->context;
+    ss_status               status = SS_OK;
+    ss_context             *context = q->device->context;
     const cusolverEigMode_t mode = vectors ? CUSOLVER_EIG_MODE_VECTOR : CUSOLVER_EIG_MODE_NOVECTOR;
     const cublasFillMode_t  fill = CUBLAS_FILL_MODE_LOWER;
     const int64_t           values_bytes = ss_round_up(n * (int64_t)sizeof(double), 256);
     int                     info = 0;
     char                   *values, *workspace;
     int                    *device_info;
-    SS_CUDA_TRY(context, cusolverDnCreateParams(&work->params), "an eigenproblem of order %lld", (long long)n);
+    SS_CUDA_TRY(context, cusolverDnCreateParams(&work->params), "an eigenproblem of order %lld",
+                (long long)n);
     SS_CUDA_TRY(context,
-                cusolverDnXsyevd_bufferSize(q->solver, work->params, mode, fill, n, CUDA_R_64F, a, n, CUDA_R_64F,
-                                            nullptr, CUDA_R_64F, &work->device_bytes, &work->host_bytes),
+                cusolverDnXsyevd_bufferSize(q->solver, work->params, mode, fill, n, CUDA_R_64F, a, n,
+                                            CUDA_R_64F, nullptr, CUDA_R_64F, &work->device_bytes,
+                                            &work->host_bytes),
                 "an eigenproblem of order %lld", (long long)n);
     work->device_bytes = (size_t)ss_round_up((int64_t)work->device_bytes, 256);
     SS_TRY(ss_cuda_device_allocate(context, values_bytes + (int64_t)work->device_bytes + 256, &work->device));

@@ -3,8 +3,8 @@
 
 /* y := alpha x (+ beta y) */
 template <typename real> struct add_element {
-    ss_matrix x, y;
-    real      alpha, beta;
+    ss_matrix       x, y;
+    real            alpha, beta;
     __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
     {
         real  value = alpha * ss_cuda_row<real>(x, lane, row)[col];
@@ -15,19 +15,19 @@ template <typename real> struct add_element {
 
 /* z := alpha x o y (+ beta z) */
 template <typename real> struct multiply_element {
-    ss_matrix x, y, z;
-    real      alpha, beta;
+    ss_matrix       x, y, z;
+    real            alpha, beta;
     __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
     {
-        real value = alpha * ss_cuda_row<real>(x, lane, row)[col] * ss_cuda_row<real>(y, lane, row)[col];
+        real  value = alpha * ss_cuda_row<real>(x, lane, row)[col] * ss_cuda_row<real>(y, lane, row)[col];
         real *out = ss_cuda_row<real>(z, lane, row) + col;
         *out = beta != 0 ? value + beta * *out : value;
     }
 };
 
 template <typename real>
-ss_status ss_cuda_add(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x, double beta,
-                      const ss_matrix *y)
+ss_status ss_cuda_add(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                      double beta, const ss_matrix *y)
 {
     SS_RETURN(ss_cuda_enter(b, &q));
     const add_element<real> f = { ss_cuda_operand(x, y->rows), *y, (real)alpha, (real)beta };
@@ -41,9 +41,9 @@ ss_status ss_cuda_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double alp
                            const ss_matrix *y, double beta, const ss_matrix *z)
 {
     SS_RETURN(ss_cuda_enter(b, &q));
-    const multiply_element<real> f = { ss_cuda_operand(x, z->rows), ss_cuda_operand(y, z->rows), *z, (real)alpha,
-                                       (real)beta };
-    const bool flat = ss_cuda_flat(&f.x) && ss_cuda_flat(&f.y) && ss_cuda_flat(z);
+    const multiply_element<real> f = { ss_cuda_operand(x, z->rows), ss_cuda_operand(y, z->rows), *z,
+                                       (real)alpha, (real)beta };
+    const bool                   flat = ss_cuda_flat(&f.x) && ss_cuda_flat(&f.y) && ss_cuda_flat(z);
     return flat ? ss_cuda_map(q, lanes, 1, z->rows * z->cols, f) : ss_cuda_map(q, lanes, z->rows, z->cols, f);
 }
 SS_CUDA_INSTANTIATE(multiply)

@@ -28,8 +28,8 @@ static ss_status open_blas(ss_queue *q)
             (long long)WORKSPACE_BYTES);
     SS_CUDA(context, cublasSetPointerMode(blas, CUBLAS_POINTER_MODE_HOST), "host scalars");
     SS_CUDA(context,
-            cublasSetMathMode(blas, (cublasMath_t)(CUBLAS_DEFAULT_MATH |
-                                                   CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
+            cublasSetMathMode(
+                blas, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
             "default mathematics");
     return SS_OK;
 }

@@ -1,9 +1,10 @@
-/* Losses: mse, cross-entropy, binary cross-entropy with logits, and all their sweeps; float64 inside a row, in
- * both real types. One block of threads per row.
+/* Losses: mse, cross-entropy, binary cross-entropy with logits, and all their sweeps; float64 inside a row,
+ * in both real types. One block of threads per row.
  *
  * Cross-entropy of a row: l = sum_j a_j (-log p_j) with a_j = q_j class_weight_j, A = sum_j a_j, hence
  * dl/dx = A p - a and H x_t = A p o (x_t - p . x_t). Both sum to zero over the classes; the element of the
- * target is formed as minus the sum of the others, so that nothing cancels at a fitted sample (reference 4). */
+ * target is formed as minus the sum of the others, so that nothing cancels at a fitted sample (reference 4).
+ */
 #include "reduce.cuh"
 
 #include "base/philox.h"
@@ -11,9 +12,9 @@
 /* One row at work; every thread of the block holds the same. */
 template <typename real> struct loss_row {
     const ss_loss *p;
-    const real    *x, *t; /* [n]; t NULL with class ids */
-    int64_t        i, n;  /* row, columns */
-    int64_t        id;    /* class id, -1 without ids or weight */
+    const real    *x, *t;         /* [n]; t NULL with class ids */
+    int64_t        i, n;          /* row, columns */
+    int64_t        id;            /* class id, -1 without ids or weight */
     double         weight, total; /* row_weight; cross-entropy: A */
     double         shift;         /* cross-entropy: p_j = exp(x_j - shift) */
     int64_t        target;        /* cross-entropy: where g is minus the sum of the others */
@@ -22,10 +23,7 @@ template <typename real> struct loss_row {
     int64_t       *shared_index;  /* [SS_BLOCK_WARPS] */
 
     /* Are all a_j zero except that of the class id? */
-    __device__ bool one_hot() const
-    {
-        return p->class_id && p->smoothing == 0;
-    }
+    __device__ bool one_hot() const { return p->class_id && p->smoothing == 0; }
     /* a_j = q_j class_weight_j */
     __device__ double target_weight(int64_t j) const
     {
@@ -33,14 +31,8 @@ template <typename real> struct loss_row {
         q = (1 - p->smoothing) * q + p->smoothing / (double)n;
         return p->class_weight ? q * p->class_weight[j] : q;
     }
-    __device__ double probability(int64_t j) const
-    {
-        return exp((double)x[j] - shift);
-    }
-    __device__ double sum(double value) const
-    {
-        return ss_block_sum_of(value, shared);
-    }
+    __device__ double probability(int64_t j) const { return exp((double)x[j] - shift); }
+    __device__ double sum(double value) const { return ss_block_sum_of(value, shared); }
 };
 
 /* Largest of value(j) over the row and its first index. */
@@ -79,8 +71,7 @@ template <typename real> static __device__ double entropy_value(const loss_row<r
     double  c = largest_of(r, &top, [&](int64_t j) { return (double)r.x[j]; });
     double  others = 0, sum = 0;
     /* without the term 1 of the largest logit: log1p keeps what the others add to it */
-    for (int64_t j = threadIdx.x; j < r.n; j += blockDim.x)
-        others += j == top ? 0 : exp((double)r.x[j] - c);
+    for (int64_t j = threadIdx.x; j < r.n; j += blockDim.x) others += j == top ? 0 : exp((double)r.x[j] - c);
     double logarithm = log1p(r.sum(others));
     real  *saved = ss_cuda_row<real>(r.p->saved, 0, r.i);
     if (saved && threadIdx.x == 0) {
@@ -325,8 +316,8 @@ template <typename real> ss_status ss_cuda_loss(ss_backend *b, ss_queue *q, cons
     SS_RETURN(ss_cuda_enter(b, &q));
     if (p->x.rows == 0 || p->x.cols == 0) return SS_OK;
     if (statistics && p->kind != SS_LOSS_CROSS_ENTROPY) return SS_OK; /* they have none */
-    SS_CUDA_LAUNCH(b->context, (loss_rows<real>), ss_row_blocks(p->x.rows), ss_row_threads(p->x.cols), 0, q->stream,
-                   *p, statistics, q->fault);
+    SS_CUDA_LAUNCH(b->context, (loss_rows<real>), ss_row_blocks(p->x.rows), ss_row_threads(p->x.cols), 0,
+                   q->stream, *p, statistics, q->fault);
     return SS_OK;
 }
 SS_CUDA_INSTANTIATE(loss)
@@ -380,8 +371,9 @@ template <typename real> static __global__ void __launch_bounds__(64) draw_rows(
 }
 
 template <typename real>
-ss_status ss_cuda_sample_targets(ss_backend *b, ss_queue *q, ss_loss_kind kind, const ss_matrix *x, uint64_t seed,
-                                 int64_t first_target, int64_t *class_id, const ss_matrix *target)
+ss_status ss_cuda_sample_targets(ss_backend *b, ss_queue *q, ss_loss_kind kind, const ss_matrix *x,
+                                 uint64_t seed, int64_t first_target, int64_t *class_id,
+                                 const ss_matrix *target)
 {
     draw d = { kind, *x, {}, class_id, seed, first_target };
     if (target) d.target = *target;

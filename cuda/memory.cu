@@ -10,8 +10,9 @@ ss_status ss_cuda_device_allocate(ss_context *context, int64_t bytes, void **mem
     size_t free_bytes = 0, total_bytes = 0;
     *memory = nullptr;
     if (bytes < 0) return ss_fail(context, SS_ERROR_INTERNAL, "device memory: %lld bytes", (long long)bytes);
-    cudaError_t error = ss_allocation_fails(context) ? cudaErrorMemoryAllocation
-                                                     : SS_CUDA_ERROR(cudaMalloc(memory, (size_t)ss_max64(bytes, 1)));
+    cudaError_t error = ss_allocation_fails(context)
+                            ? cudaErrorMemoryAllocation
+                            : SS_CUDA_ERROR(cudaMalloc(memory, (size_t)ss_max64(bytes, 1)));
     if (error == cudaErrorMemoryAllocation) {
         *memory = nullptr;
         SS_CUDA_DROP(context, cudaMemGetInfo(&free_bytes, &total_bytes));
@@ -268,7 +269,8 @@ ss_status ss_cuda_stage(ss_queue *q, void *to_device, const void *from_host, int
     SS_RETURN(pinned(q, bytes, &q->to_device, &q->to_device_bytes));
     SS_CUDA(context, cudaEventSynchronize(q->to_device_free), "staging memory");
     memcpy(q->to_device, from_host, (size_t)bytes);
-    SS_CUDA(context, cudaMemcpyAsync(to_device, q->to_device, (size_t)bytes, cudaMemcpyHostToDevice, q->stream),
+    SS_CUDA(context,
+            cudaMemcpyAsync(to_device, q->to_device, (size_t)bytes, cudaMemcpyHostToDevice, q->stream),
             "staged, %lld bytes", (long long)bytes);
     SS_CUDA(context, cudaEventRecord(q->to_device_free, q->stream), "staging memory");
     return SS_OK;
@@ -279,7 +281,8 @@ ss_status ss_cuda_result(ss_queue *q, void *to_host, const void *from_device, in
     ss_context *context = q->device->context;
     if (bytes == 0) return SS_OK;
     SS_RETURN(pinned(q, bytes, &q->to_host, &q->to_host_bytes));
-    SS_CUDA(context, cudaMemcpyAsync(q->to_host, from_device, (size_t)bytes, cudaMemcpyDeviceToHost, q->stream),
+    SS_CUDA(context,
+            cudaMemcpyAsync(q->to_host, from_device, (size_t)bytes, cudaMemcpyDeviceToHost, q->stream),
             "result, %lld bytes", (long long)bytes);
     SS_CUDA(context, cudaStreamSynchronize(q->stream), "a queue with its result");
     memcpy(to_host, q->to_host, (size_t)bytes);

@@ -1,5 +1,5 @@
-/* LayerNorm and RMSNorm: the four sweeps of reference 4, float64 inside a row. Notation there: z = (x - mean) r,
- * g = gain y_a, <.> the mean over a row.
+/* LayerNorm and RMSNorm: the four sweeps of reference 4, float64 inside a row. Notation there: z = (x - mean)
+ * r, g = gain y_a, <.> the mean over a row.
  *
  * One block of threads per row, all lanes; the row stays in the caches between its passes. The gradients of
  * gain and bias are column sums over rows (columns.cuh); what they need of z_t besides x_t, two numbers per
@@ -11,31 +11,28 @@
 
 /* A row at work. */
 template <typename real> struct norm_row {
-    const real *x, *gain; /* [cols]; gain NULL = 1 */
-    double      mean, r, offset;
-    int64_t     n;
-    bool        centered;
-    double     *shared; /* [SUMS * SS_BLOCK_WARPS] */
-    __device__ double z(int64_t j) const
-    {
-        return ((double)x[j] - mean) * r;
-    }
-    __device__ double scale(int64_t j) const
-    {
-        return gain ? (double)gain[j] + offset : 1;
-    }
+    const real       *x, *gain; /* [cols]; gain NULL = 1 */
+    double            mean, r, offset;
+    int64_t           n;
+    bool              centered;
+    double           *shared; /* [SUMS * SS_BLOCK_WARPS] */
+    __device__ double z(int64_t j) const { return ((double)x[j] - mean) * r; }
+    __device__ double scale(int64_t j) const { return gain ? (double)gain[j] + offset : 1; }
     /* The mean of a centred norm, 0 otherwise. */
-    __device__ double center(double sum) const
-    {
-        return centered ? sum / (double)n : 0;
-    }
+    __device__ double center(double sum) const { return centered ? sum / (double)n : 0; }
 };
 
 template <typename real>
 static __device__ norm_row<real> open_row(const ss_norm &p, int64_t i, double *shared)
 {
-    norm_row<real> w = { ss_cuda_row<real>(p.x, 0, i), static_cast<const real *>(p.gain.data), 0, 0,
-                         p.gain_offset, p.x.cols, p.centered, shared };
+    norm_row<real> w = { ss_cuda_row<real>(p.x, 0, i),
+                         static_cast<const real *>(p.gain.data),
+                         0,
+                         0,
+                         p.gain_offset,
+                         p.x.cols,
+                         p.centered,
+                         shared };
     return w;
 }
 
@@ -57,7 +54,7 @@ template <typename real> static __device__ void put(real *out, double value, boo
 
 template <typename real> static __global__ void __launch_bounds__(256) norm_forward(const ss_norm p)
 {
-    SS_SHARED(double, shared, SUMS * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
     const real *bias = static_cast<const real *>(p.bias.data);
     for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
         norm_row<real> w = open_row<real>(p, i, shared);
@@ -84,7 +81,7 @@ template <typename real> static __global__ void __launch_bounds__(256) norm_forw
 /* x_a (+)= r (g - <g> - z <z g>) */
 template <typename real> static __global__ void __launch_bounds__(256) norm_backward(const ss_norm p)
 {
-    SS_SHARED(double, shared, SUMS * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
     for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
         const norm_row<real> w = load_row<real>(p, i, shared);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
@@ -135,7 +132,7 @@ static __device__ tangent_of_z<real> open_tangent(const norm_row<real> &w, const
 /* y_t (+)= gain z_t + gain_t z + bias_t */
 template <typename real> static __global__ void __launch_bounds__(256) norm_tangent_forward(const ss_norm p)
 {
-    SS_SHARED(double, shared, SUMS * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
     for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
         const norm_row<real> w = load_row<real>(p, i, shared);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
@@ -157,7 +154,7 @@ template <typename real> static __global__ void __launch_bounds__(256) norm_tang
 template <typename real>
 static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_norm p, double *moments)
 {
-    SS_SHARED(double, shared, SUMS * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
     for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
         const norm_row<real> w = load_row<real>(p, i, shared);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
@@ -174,8 +171,7 @@ static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_nor
             double sum[SUMS] = {}; /* g, z g, z_t g, g_t, z g_t */
             for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
                 double z = w.z(j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
-                double g_t =
-                    (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
+                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
                 sum[0] += g;
                 sum[1] += z * g;
                 sum[2] += t.at(w, j) * g;
@@ -187,8 +183,7 @@ static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_nor
             const double mean_t = w.center(sum[3]), both = sum[2] / n + sum[4] / n;
             for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
                 double z = w.z(j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
-                double g_t =
-                    (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
+                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
                 double x_a = w.r * (g - mean_g - z * zg);
                 put(x_at + j, w.r * (g_t - mean_t - t.at(w, j) * zg - z * both) - w.r * t.c * x_a,
                     p.accumulate_x);
@@ -211,8 +206,8 @@ template <typename real> struct gain_and_bias {
             sum[1] += (double)y_a[j];
             return;
         }
-        const real   *y_at = ss_cuda_row<real>(p.y_at, lane, i);
-        const double *moment = moments + 2 * (lane * p.x.rows + i);
+        const real              *y_at = ss_cuda_row<real>(p.y_at, lane, i);
+        const double            *moment = moments + 2 * (lane * p.x.rows + i);
         const tangent_of_z<real> t = { ss_cuda_row<real>(p.x_t, lane, i), moment[0], moment[1] };
         sum[0] += (y_at ? (double)y_at[j] * w.z(j) : 0) + (y_a ? (double)y_a[j] * t.at(w, j) : 0);
         sum[1] += y_at ? (double)y_at[j] : 0;
@@ -229,8 +224,7 @@ template <typename real> static ss_status run_rows(ss_queue *q, const ss_norm *p
         SS_CUDA_LAUNCH(context, (norm_forward<real>), blocks, threads, 0, q->stream, *p);
         return SS_OK;
     case SS_BACKWARD:
-        if (p->x_a.data)
-            SS_CUDA_LAUNCH(context, (norm_backward<real>), blocks, threads, 0, q->stream, *p);
+        if (p->x_a.data) SS_CUDA_LAUNCH(context, (norm_backward<real>), blocks, threads, 0, q->stream, *p);
         return SS_OK;
     case SS_TANGENT_FORWARD:
         SS_CUDA_LAUNCH(context, (norm_tangent_forward<real>), blocks, threads, 0, q->stream, *p);
@@ -261,7 +255,7 @@ template <typename real> ss_status ss_cuda_norm(ss_backend *b, ss_queue *q, cons
     if (rows) SS_RETURN(run_rows<real>(q, p, moments));
     if (!sums) return SS_OK;
     const gain_and_bias<real> f = { *p, moments };
-    return ss_cuda_column_sums<real>(q, p->lanes, rows, cols, f, static_cast<double *>(scratch) + n_moments, out,
-                                     accumulate);
+    return ss_cuda_column_sums<real>(q, p->lanes, rows, cols, f, static_cast<double *>(scratch) + n_moments,
+                                     out, accumulate);
 }
 SS_CUDA_INSTANTIATE(norm)

@@ -1,5 +1,5 @@
-/* Long vectors: float64 accumulation. A vector is cut in blocks by its length alone; partial sums of a block go
- * to scratch, a second kernel adds them in order. Coefficients travel by way of pinned memory. */
+/* Long vectors: float64 accumulation. A vector is cut in blocks by its length alone; partial sums of a block
+ * go to scratch, a second kernel adds them in order. Coefficients travel by way of pinned memory. */
 #include "map.cuh"
 #include "reduce.cuh"
 
@@ -29,13 +29,12 @@ static __global__ void __launch_bounds__(THREADS)
     dot_blocks(int64_t n, int64_t k, const real *__restrict__ v, int64_t ldv, const real *__restrict__ w,
                int64_t length, double *__restrict__ partial)
 {
-    SS_SHARED(double, shared, COUNT * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, COUNT *SS_BLOCK_WARPS);
     const int64_t begin = (int64_t)blockIdx.x * length, end = block_end(begin, length, n);
     const int64_t first = (int64_t)blockIdx.y * COUNT;
     double        sum[COUNT] = {};
     for (int64_t i = begin + threadIdx.x; i < end; i += THREADS) {
         const double y = (double)w[i];
-#pragma unroll
         for (int j = 0; j < COUNT; j++)
             if (first + j < k) sum[j] += (double)v[(first + j) * ldv + i] * y;
     }
@@ -70,8 +69,8 @@ ss_status ss_cuda_block_dot(ss_backend *b, ss_queue *q, int64_t n, int64_t k, co
     double    *partial = static_cast<double *>(scratch), *result = partial + blocks * k;
     const dim3 grid((unsigned)blocks, k == 1 ? 1u : (unsigned)ss_cuda_blocks(k, DOTS));
     if (k == 1)
-        SS_CUDA_LAUNCH(b->context, (dot_blocks<real, 1>), grid, THREADS, 0, q->stream, n, k, columns, ldv, right,
-                       length, partial);
+        SS_CUDA_LAUNCH(b->context, (dot_blocks<real, 1>), grid, THREADS, 0, q->stream, n, k, columns, ldv,
+                       right, length, partial);
     else
         SS_CUDA_LAUNCH(b->context, (dot_blocks<real, DOTS>), grid, THREADS, 0, q->stream, n, k, columns, ldv,
                        right, length, partial);
@@ -113,7 +112,11 @@ ss_status ss_cuda_block_axpy(ss_backend *b, ss_queue *q, int64_t n, int64_t k, c
     SS_RETURN(ss_cuda_enter(b, &q));
     SS_RETURN(ss_cuda_scratch(q, k * (int64_t)sizeof(double), &coefficients));
     SS_RETURN(ss_cuda_stage(q, coefficients, h, k * (int64_t)sizeof(double)));
-    const axpy_element<real> f = { k, ldv, static_cast<const real *>(v), static_cast<double *>(coefficients), beta,
+    const axpy_element<real> f = { k,
+                                   ldv,
+                                   static_cast<const real *>(v),
+                                   static_cast<double *>(coefficients),
+                                   beta,
                                    static_cast<real *>(w) };
     return ss_cuda_map_vector(q, n, f);
 }
@@ -127,7 +130,8 @@ SS_CUDA_INSTANTIATE(block_axpy)
  * result is written. */
 template <typename real>
 static __global__ void __launch_bounds__(THREADS)
-    combine_rows(int64_t n, int64_t k, int64_t l, real *v, int64_t ldv, const double *__restrict__ s, int tile)
+    combine_rows(int64_t n, int64_t k, int64_t l, real *v, int64_t ldv, const double *__restrict__ s,
+                 int tile)
 {
     SS_DYNAMIC_SHARED(real, rows); /* [k, tile] */
     const int64_t row = threadIdx.x % (unsigned)tile, group = threadIdx.x / (unsigned)tile;
@@ -141,7 +145,6 @@ static __global__ void __launch_bounds__(THREADS)
             double sum[TILE_COLUMN] = {};
             for (int64_t j = 0; inside && j < k; j++) {
                 const double x = (double)rows[j * tile + row];
-#pragma unroll
                 for (int i = 0; i < TILE_COLUMN; i++)
                     if (c + i < l) sum[i] += x * s[j * l + c + i];
             }
@@ -153,22 +156,24 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <typename real>
-ss_status ss_cuda_block_combine(ss_backend *b, ss_queue *q, int64_t n, int64_t k, int64_t l, void *v, int64_t ldv,
-                                const double *s)
+ss_status ss_cuda_block_combine(ss_backend *b, ss_queue *q, int64_t n, int64_t k, int64_t l, void *v,
+                                int64_t ldv, const double *s)
 {
     void *coefficients = nullptr;
     int   tile = TILE_ROWS;
     if (n == 0 || l == 0) return SS_OK;
     while (tile > 1 && k * tile * (int64_t)sizeof(real) > TILE_BYTES) tile /= 2;
     if (k * tile * (int64_t)sizeof(real) > TILE_BYTES)
-        return ss_fail(b->context, SS_ERROR_REFUSED, "block_combine: %lld columns; the device takes %d at most",
-                       (long long)k, TILE_BYTES / (int)sizeof(real));
+        return ss_fail(b->context, SS_ERROR_REFUSED,
+                       "block_combine: %lld columns; the device takes %d at most", (long long)k,
+                       TILE_BYTES / (int)sizeof(real));
     SS_RETURN(ss_cuda_enter(b, &q));
     SS_RETURN(ss_cuda_scratch(q, k * l * (int64_t)sizeof(double), &coefficients));
     SS_RETURN(ss_cuda_stage(q, coefficients, s, k * l * (int64_t)sizeof(double)));
     const unsigned blocks = (unsigned)ss_min64(ss_cuda_blocks(n, tile), 1 << 16);
-    SS_CUDA_LAUNCH(b->context, (combine_rows<real>), blocks, THREADS, k * tile * (int64_t)sizeof(real), q->stream,
-                   n, k, l, static_cast<real *>(v), ldv, static_cast<const double *>(coefficients), tile);
+    SS_CUDA_LAUNCH(b->context, (combine_rows<real>), blocks, THREADS, k * tile * (int64_t)sizeof(real),
+                   q->stream, n, k, l, static_cast<real *>(v), ldv, static_cast<const double *>(coefficients),
+                   tile);
     return SS_OK;
 }
 SS_CUDA_INSTANTIATE(block_combine)
@@ -188,7 +193,8 @@ template <typename real> struct axpby_element {
 };
 
 template <typename real>
-ss_status ss_cuda_axpby(ss_backend *b, ss_queue *q, int64_t n, double alpha, const void *x, double beta, void *y)
+ss_status ss_cuda_axpby(ss_backend *b, ss_queue *q, int64_t n, double alpha, const void *x, double beta,
+                        void *y)
 {
     SS_RETURN(ss_cuda_enter(b, &q));
     const axpby_element<real> f = { alpha, static_cast<const real *>(x), beta, static_cast<real *>(y) };
@@ -216,7 +222,8 @@ ss_status ss_cuda_random_normal(ss_backend *b, ss_queue *q, const ss_layout *lay
     SS_RETURN(ss_cuda_zero(b, q, x, layout->padded * (int64_t)sizeof(real)));
     for (int64_t i = 0; i < layout->n_segments; i++) {
         const ss_segment          *segment = layout->segments + i;
-        const normal_element<real> f = { seed, stream, segment->canonical, static_cast<real *>(x) + segment->offset };
+        const normal_element<real> f = { seed, stream, segment->canonical,
+                                         static_cast<real *>(x) + segment->offset };
         SS_RETURN(ss_cuda_map_vector(q, segment->length, f));
     }
     return SS_OK;
@@ -227,32 +234,33 @@ SS_CUDA_INSTANTIATE(random_normal)
 
 /* First NaN or infinity: x - x is 0 for finite numbers and NaN otherwise. */
 template <typename real> struct first_nonfinite {
-    const real             *x;
-    __device__ int64_t      start() const { return INT64_MAX; }
-    __device__ int64_t      at(int64_t i) const { return x[i] - x[i] == 0 ? INT64_MAX : i; }
+    const real               *x;
+    __device__ int64_t        start() const { return INT64_MAX; }
+    __device__ int64_t        at(int64_t i) const { return x[i] - x[i] == 0 ? INT64_MAX : i; }
     static __device__ int64_t join(int64_t a, int64_t b) { return a < b ? a : b; }
 };
 
 /* Elements on different sides of zero. */
 template <typename real> struct sign_changes {
-    const real             *x, *y;
-    __device__ int64_t      start() const { return 0; }
-    __device__ int64_t      at(int64_t i) const { return (x[i] > 0) != (y[i] > 0); }
+    const real               *x, *y;
+    __device__ int64_t        start() const { return 0; }
+    __device__ int64_t        at(int64_t i) const { return (x[i] > 0) != (y[i] > 0); }
     static __device__ int64_t join(int64_t a, int64_t b) { return a + b; }
 };
 
 /* Partial results of the first step, as operands of the second. */
 template <typename F> struct joined {
-    const int64_t          *partial;
-    int64_t                 first;
-    __device__ int64_t      start() const { return first; }
-    __device__ int64_t      at(int64_t i) const { return partial[i]; }
+    const int64_t            *partial;
+    int64_t                   first;
+    __device__ int64_t        start() const { return first; }
+    __device__ int64_t        at(int64_t i) const { return partial[i]; }
     static __device__ int64_t join(int64_t a, int64_t b) { return F::join(a, b); }
 };
 
 /* out[block] := join of f.at over the block's elements */
 template <typename F>
-static __global__ void __launch_bounds__(THREADS) search_blocks(const F f, int64_t n, int64_t length, int64_t *out)
+static __global__ void __launch_bounds__(THREADS)
+    search_blocks(const F f, int64_t n, int64_t length, int64_t *out)
 {
     SS_SHARED(int64_t, shared, THREADS);
     const int64_t begin = (int64_t)blockIdx.x * length, end = block_end(begin, length, n);
@@ -261,7 +269,8 @@ static __global__ void __launch_bounds__(THREADS) search_blocks(const F f, int64
     shared[threadIdx.x] = found;
     for (unsigned half = THREADS / 2; half > 0; half /= 2) {
         __syncthreads();
-        if (threadIdx.x < half) shared[threadIdx.x] = F::join(shared[threadIdx.x], shared[threadIdx.x + half]);
+        if (threadIdx.x < half)
+            shared[threadIdx.x] = F::join(shared[threadIdx.x], shared[threadIdx.x + half]);
     }
     if (threadIdx.x == 0) out[blockIdx.x] = shared[0];
 }
@@ -275,7 +284,8 @@ static ss_status search(ss_backend *b, ss_queue *q, const F &f, int64_t none, in
     SS_RETURN(ss_cuda_scratch(q, (blocks + 1) * (int64_t)sizeof(int64_t), &scratch));
     int64_t        *partial = static_cast<int64_t *>(scratch);
     const joined<F> second = { partial, none };
-    SS_CUDA_LAUNCH(b->context, (search_blocks<F>), (unsigned)blocks, THREADS, 0, q->stream, f, n, length, partial);
+    SS_CUDA_LAUNCH(b->context, (search_blocks<F>), (unsigned)blocks, THREADS, 0, q->stream, f, n, length,
+                   partial);
     SS_CUDA_LAUNCH(b->context, (search_blocks<joined<F>>), 1, THREADS, 0, q->stream, second, blocks, blocks,
                    partial + blocks);
     return ss_cuda_result(q, result, partial + blocks, sizeof *result);

@@ -264,7 +264,7 @@ struct ss_backend {
 #else
     const ss_backend_class *class; /* borrowed, static */
 #endif
-    ss_context *context;           /* borrowed */
+    ss_context *context;  /* borrowed */
     ss_real     real;     /* element type of matrices and vectors */
     char        name[16]; /* as asked for: "cpu", "cuda:1" */
     bool        tf32;     /* products marked low_precision may use TF32; false until its owner sets it */

@@ -61,8 +61,8 @@ ss_status ss_copy_string(ss_context *context, const char *text, char **copy);
 ss_status ss_format(ss_context *context, char **text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* For allocators of other memory (a device's), before they ask for it: counts one allocation like the above and
- * says whether the test hook wants this one to fail. */
+/* For allocators of other memory (a device's), before they ask for it: counts one allocation like the above
+ * and says whether the test hook wants this one to fail. */
 bool ss_allocation_fails(ss_context *context);
 
 #define SS_NEW(context, pointer) ss_allocate((context), 1, sizeof **(pointer), (void **)(pointer))
