@@ -42,6 +42,12 @@ void launch(const char *name, const char *file, int line, dim3 grid, dim3 block,
     static_assert((std::is_trivially_copyable_v<P> && ...), "kernel parameters are copied byte by byte");
     static_assert((!std::is_reference_v<P> && ...), "kernel parameters are values");
     auto  *own = new arguments<P...>{ kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(given))...) };
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+    /* What lies between the members is no pointer, whatever it looks like. */
+    std::apply([](auto &...value) { (__builtin_clear_padding(&value), ...); }, own->values);
+#endif
+#endif
     size_t most = ((sizeof(P) / 8) + ... + 0), n = 0;
     uint64_t **words = ss_emulator_word_list(most);
     std::apply([&](auto &...value) { (list_words(value, words, &n), ...); }, own->values);
