@@ -3,6 +3,7 @@
 #include "support/support.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MOST 8
@@ -31,4 +32,10 @@ const char *const *ss_test_backends(void)
     for (const char *const *name = ss_backend_names(); *name && count < MOST; name++)
         if (is_here(*name)) names[count++] = *name;
     return names;
+}
+
+const char *ss_test_device(void)
+{
+    const char *name = getenv("SS_TEST_DEVICE");
+    return name && *name ? name : "cpu";
 }
