@@ -50,9 +50,10 @@ void  emu_unlock(void);
 void  emu_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *emu_allocate(size_t bytes); /* host memory; ends the program when there is none */
 
-/* Begins a call: what it must return at once (an injected or sticky error), or cudaSuccess. With `cleanup` a
- * sticky error does not stop the call. */
+/* Begins a call: what it must return at once (an injected or sticky error), or cudaSuccess. A call that
+ * cleans up is not stopped: it does its work and returns the error then. */
 cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup);
+bool        emu_failing(void); /* the call that cleans up will return an injected error */
 /* Ends it: remembers an error, releases the lock. */
 cudaError_t emu_leave(cudaError_t error);
 /* For cuBLAS and cuSOLVER: true if this call is to fail; takes the lock. */
@@ -130,6 +131,7 @@ void         emu_front_merge(emu_front *front, const emu_front *other);
 void         emu_front_copy(emu_front *front, const emu_front *other);
 void         emu_front_clear(emu_front *front);
 bool         emu_capture_joined(const emu_capture *capture, const emu_front *origin, const emu_front *other);
+uint64_t     emu_capture_number(const emu_capture *capture);
 cudaStream_t emu_capture_origin(const emu_capture *capture);
 enum cudaStreamCaptureMode emu_capture_mode(const emu_capture *capture);
 bool                       emu_capture_spoilt(const emu_capture *capture);
