@@ -360,6 +360,5 @@ void ss_emulator_forget(void)
 
 ss_emulator_counts ss_emulator_count(void)
 {
-    emu_counts.switches = emu_switches;
     return emu_counts;
 }

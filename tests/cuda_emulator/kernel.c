@@ -190,6 +190,7 @@ static bool run_blocks(const ss_emulator_kernel *k)
     emu_order blocks = emu_order_make(n, run.order, run.seed);
     emu_order threads =
         emu_order_make((uint64_t)k->block.x * k->block.y * k->block.z, run.order, run.seed + 2);
+    emu_block_order(&threads);
     gridDim = k->grid;
     blockDim = k->block;
     emu_counts.launches++;
@@ -198,7 +199,7 @@ static bool run_blocks(const ss_emulator_kernel *k)
         blockIdx.x = (unsigned)(number % k->grid.x);
         blockIdx.y = (unsigned)(number / k->grid.x % k->grid.y);
         blockIdx.z = (unsigned)(number / k->grid.x / k->grid.y);
-        if (!emu_block_run(&run, &threads)) return false;
+        if (!emu_block_run(&run)) return false;
     }
     return true;
 }

@@ -142,23 +142,6 @@ int64_t                    emu_graph_count(void);
 int64_t                    emu_exec_count(void);
 
 /* ---- kernel.c, block.c, fiber.c ---- */
-typedef struct emu_fiber emu_fiber;
-struct emu_fiber {
-    void      *sp; /* saved stack pointer, or the ucontext */
-    char      *stack;
-    size_t     stack_bytes;
-    void      *fake; /* the sanitizer's */
-    int        thread;
-    bool       fresh;
-    emu_fiber *next; /* in the pool */
-};
-extern uint64_t emu_switches;
-emu_fiber      *emu_fiber_take(void (*entry)(emu_fiber *));
-void            emu_fiber_give(emu_fiber *fiber);
-void            emu_fiber_switch(emu_fiber *from, emu_fiber *to); /* NULL: the caller of the first switch */
-void            emu_fiber_entered(emu_fiber *self);               /* first thing of an entry function */
-void            emu_fiber_abandon(emu_fiber *fiber);              /* its stack is thrown away */
-
 typedef struct emu_order { /* a permutation of 0 .. n-1, computed */
     uint64_t          n, step, shift;
     ss_emulator_order kind;
@@ -173,7 +156,8 @@ typedef struct emu_run {
     uint64_t                         seed;
 } emu_run;
 /* Runs one block; false after a fault, which has been reported. */
-bool emu_block_run(const emu_run *run, const emu_order *threads);
+bool emu_block_run(const emu_run *run);
+void emu_block_order(const emu_order *threads); /* of the threads of the blocks that follow */
 bool emu_in_kernel(void);
 void emu_where(char *text, size_t size); /* kernel, block and thread that run now */
 
