@@ -7,7 +7,7 @@
  *
  * Faults (a barrier that not all threads reach, a collective with lanes missing, a lane read that has ended)
  * are reported with kernel, block and thread; the block's fibers are thrown away and the launch fails. */
-#include "private.h"
+#include "fiber.h"
 #include "emulator_kernel.h"
 
 #include <stdio.h>
@@ -37,7 +37,7 @@ typedef struct lane {
 
 static struct block {
     const emu_run *run;
-    emu_order      order; /* of the threads */
+    int            order[EMU_MOST_THREADS]; /* of the threads */
     int            n, begun, done, waiting, at_barrier, running;
     bool           failed;
     uint8_t        state[EMU_MOST_THREADS];
@@ -192,7 +192,7 @@ static void fault(const char *what)
     emu_report("%s: %s", where, what);
     block.failed = true;
     emu_fiber *self = block.fiber[block.running];
-    emu_fiber_switch(self, NULL);
+    emu_fiber_switch(self, &emu_base);
     abort(); /* an abandoned fiber is never resumed */
 }
 
@@ -223,7 +223,7 @@ static void thread_loop(emu_fiber *self);
 
 /* Another thread goes on: one that is ready, else one that has not begun. `self` waits, or is free if the
  * running thread has ended; then true says that it took over a thread that has not begun. */
-static bool hand_over(emu_fiber *self, bool ended)
+static inline bool hand_over(emu_fiber *self, bool ended)
 {
     if (block.ready_begin != block.ready_end) {
         int        thread = block.ready[block.ready_begin++ % EMU_MOST_THREADS];
@@ -238,7 +238,7 @@ static bool hand_over(emu_fiber *self, bool ended)
         if (ended) block.fiber[block.running] = self;
         stuck();
     }
-    int thread = (int)emu_order_at(&block.order, (uint64_t)block.begun++);
+    int thread = block.order[block.begun++];
     become(thread);
     if (ended) {
         self->thread = thread;
@@ -250,7 +250,7 @@ static bool hand_over(emu_fiber *self, bool ended)
     return false;
 }
 
-static void wait_as(thread_state state, emu_fiber *self)
+static inline void wait_as(thread_state state, emu_fiber *self)
 {
     block.state[block.running] = (uint8_t)state;
     block.fiber[block.running] = self;
@@ -284,7 +284,7 @@ static void thread_loop(emu_fiber *self)
         }
         if (block.done == block.n) {
             emu_fiber_give(self);
-            emu_fiber_switch(self, NULL);
+            emu_fiber_switch(self, &emu_base);
         } else {
             hand_over(self, true);
         }
@@ -304,13 +304,17 @@ static void index_threads(dim3 size)
     block.indexed = size;
 }
 
-bool emu_block_run(const emu_run *run, const emu_order *threads)
+void emu_block_order(const emu_order *threads)
+{
+    for (uint64_t i = 0; i < threads->n; i++) block.order[i] = (int)emu_order_at(threads, i);
+}
+
+bool emu_block_run(const emu_run *run)
 {
     dim3 size = run->kernel->block;
     int  n = (int)(size.x * size.y * size.z), warps = (n + EMU_WARP - 1) / EMU_WARP;
     index_threads(size);
     block.run = run;
-    block.order = *threads;
     block.n = n;
     block.begun = 1;
     block.done = block.waiting = block.at_barrier = block.predicates = 0;
@@ -323,10 +327,10 @@ bool emu_block_run(const emu_run *run, const emu_order *threads)
     shared_begin(run->kernel->shared);
 
     emu_fiber *first = emu_fiber_take(thread_loop);
-    first->thread = (int)emu_order_at(&block.order, 0);
+    first->thread = block.order[0];
     become(first->thread);
     block.inside = true;
-    emu_fiber_switch(NULL, first);
+    emu_fiber_switch(&emu_base, first);
     block.inside = false;
     emu_counts.blocks++;
     emu_counts.threads += (uint64_t)n;
@@ -362,7 +366,8 @@ int ss_emulator_barrier(int predicate, const char *file, int line)
         snprintf(text, sizeof text, "reaches the barrier %s:%d, but %s has ended", file, line, who);
         fault(text);
     }
-    if (block.at_barrier && (line != block.barrier_line || strcmp(file, block.barrier_file) != 0)) {
+    if (block.at_barrier && (line != block.barrier_line ||
+                             (file != block.barrier_file && strcmp(file, block.barrier_file) != 0))) {
         one_of(AT_BARRIER, who, sizeof who);
         snprintf(text, sizeof text, "reaches the barrier %s:%d while %s waits at another, %s:%d", file, line,
                  who, block.barrier_file, block.barrier_line);
@@ -382,7 +387,7 @@ int ss_emulator_barrier(int predicate, const char *file, int line)
     block.predicate_result = block.predicates;
     block.predicates = 0;
     for (int i = 0; i < block.n; i++) {
-        int t = (int)emu_order_at(&block.order, (uint64_t)i);
+        int t = block.order[i];
         if (block.state[t] == AT_BARRIER) push_ready(t);
     }
     return block.predicate_result;

@@ -15,6 +15,7 @@ static char            last_report[2048];
 
 static struct {
     cudaError_t last, sticky;
+    cudaError_t injected; /* into a call that cleans up: it does its work, then fails */
     bool        launch_unfetched;
     char        launch_name[256];
     int64_t     unchecked;
@@ -140,7 +141,9 @@ cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup)
     emu_lock();
     expect_fetched(name);
     cudaError_t error = cudaSuccess;
-    if (to_fail(name))
+    bool        fail = to_fail(name);
+    errors.injected = fail && cleanup ? natural : cudaSuccess;
+    if (fail && !cleanup)
         error = natural;
     else if (settings.devices < 1)
         error = cudaErrorNoDevice;
@@ -155,10 +158,16 @@ cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup)
 
 cudaError_t emu_leave(cudaError_t error)
 {
-    if (!error) error = errors.sticky;
+    if (!error) error = errors.sticky ? errors.sticky : errors.injected;
+    errors.injected = cudaSuccess;
     if (error && error != cudaErrorNotReady) errors.last = error;
     emu_unlock();
     return error;
+}
+
+bool emu_failing(void)
+{
+    return errors.injected != cudaSuccess;
 }
 
 bool emu_enter_library(const char *name)
@@ -351,6 +360,5 @@ void ss_emulator_forget(void)
 
 ss_emulator_counts ss_emulator_count(void)
 {
-    emu_counts.switches = emu_switches;
     return emu_counts;
 }

@@ -113,13 +113,13 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
 {
-    if (emu_enter_library("cublasDestroy")) return leave(CUBLAS_STATUS_INTERNAL_ERROR);
+    bool fails = emu_enter_library("cublasDestroy");
     if (!valid(handle)) return leave(CUBLAS_STATUS_NOT_INITIALIZED);
     if (!emu_any_capture(true)) emu_drain_all();
     handle->magic = 0;
     free(handle);
     n_handles--;
-    return leave(CUBLAS_STATUS_SUCCESS);
+    return leave(fails ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS);
 }
 
 cublasStatus_t cublasGetVersion_v2(cublasHandle_t handle, int *version)

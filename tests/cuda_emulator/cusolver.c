@@ -64,12 +64,13 @@ cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t *handle)
 
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle)
 {
-    ENTER(handle, CUSOLVER_STATUS_INTERNAL_ERROR);
+    bool fails = emu_enter_library(__func__);
+    if (!valid(handle)) return leave(CUSOLVER_STATUS_NOT_INITIALIZED);
     if (!emu_any_capture(true)) emu_drain_all();
     handle->magic = 0;
     free(handle);
     n_handles--;
-    return leave(CUSOLVER_STATUS_SUCCESS);
+    return leave(fails ? CUSOLVER_STATUS_INTERNAL_ERROR : CUSOLVER_STATUS_SUCCESS);
 }
 
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t streamId)
@@ -117,12 +118,12 @@ cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t *params)
 
 cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t params)
 {
-    if (emu_enter_library(__func__)) return leave(CUSOLVER_STATUS_INTERNAL_ERROR);
+    bool fails = emu_enter_library(__func__);
     if (!params || params->magic != CUSOLVER_MAGIC) return leave(CUSOLVER_STATUS_INVALID_VALUE);
     params->magic = 0;
     free(params);
     n_handles--;
-    return leave(CUSOLVER_STATUS_SUCCESS);
+    return leave(fails ? CUSOLVER_STATUS_INTERNAL_ERROR : CUSOLVER_STATUS_SUCCESS);
 }
 
 cusolverStatus_t cusolverGetVersion(int *version)

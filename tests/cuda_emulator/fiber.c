@@ -1,35 +1,19 @@
-/* Fibers: the threads of a block, each on a stack of its own, one running at a time.
- *
- * On x86-64 a switch saves the six callee-saved registers and exchanges the stack pointer (a few
- * nanoseconds); elsewhere ucontext does it. AddressSanitizer is told of every switch. Stacks are kept for
- * reuse, and have a page below them that cannot be touched. */
+/* Fibers: stacks kept for reuse, each with a page below it that cannot be touched; the first entry. See
+ * fiber.h. */
 #define _GNU_SOURCE
-#include "private.h"
+#include "fiber.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if SS_EMULATOR_ASAN
-#include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES ((size_t)256 << 10)
-#else
-#define STACK_BYTES ((size_t)64 << 10)
-#endif
+#define STACK_BYTES ((size_t)(SS_EMULATOR_ASAN ? 256 : 64) << 10)
 
-uint64_t emu_switches;
-
+emu_fiber        *emu_leaving;
 static emu_fiber *pool;
-static emu_fiber *leaving; /* whose switch is under way; NULL: the base */
-static void      *base_sp, *base_fake;
-#if SS_EMULATOR_ASAN
-static const void *base_stack;
-static size_t      base_bytes;
-#endif
 
-#if defined(__x86_64__) && !defined(SS_EMULATOR_UCONTEXT)
-#define HAND_WRITTEN 1
-void emu_switch_stack(void **save, void *load);
-void emu_fiber_begin(void);
+#if EMU_HAND_WRITTEN
+emu_fiber emu_base;
+void      emu_fiber_begin(void);
 __asm__(".text\n"
         ".globl emu_switch_stack\n"
         ".type emu_switch_stack, @function\n"
@@ -48,7 +32,8 @@ __asm__(".text\n"
         "    popq %r12\n"
         "    popq %rbx\n"
         "    popq %rbp\n"
-        "    ret\n"
+        "    popq %rcx\n"
+        "    jmp *%rcx\n"
         ".size emu_switch_stack, . - emu_switch_stack\n"
         ".globl emu_fiber_begin\n"
         ".type emu_fiber_begin, @function\n"
@@ -65,7 +50,7 @@ __asm__(".text\n"
 
 static void prepare(emu_fiber *f, void (*entry)(emu_fiber *))
 {
-    void **top = (void **)(void *)(f->stack + f->stack_bytes) - 2;
+    void **top = (void **)((uintptr_t)f->stack + f->stack_bytes) - 2;
     void **sp = top - 7;
     sp[0] = sp[1] = NULL;             /* r15, r14 */
     sp[2] = *(void **)(void *)&entry; /* r13 */
@@ -76,9 +61,8 @@ static void prepare(emu_fiber *f, void (*entry)(emu_fiber *))
     f->sp = sp;
 }
 #else
-#define HAND_WRITTEN 0
-#include <ucontext.h>
 static ucontext_t base_context;
+emu_fiber         emu_base = { .sp = &base_context };
 
 static void enter(unsigned low, unsigned high, unsigned entry_low, unsigned entry_high)
 {
@@ -93,7 +77,7 @@ static void prepare(emu_fiber *f, void (*entry)(emu_fiber *))
     uintptr_t   fiber = (uintptr_t)f, function = (uintptr_t)entry;
     if (!context) context = f->sp = emu_allocate(sizeof *context);
     getcontext(context);
-    context->uc_stack.ss_sp = f->stack;
+    context->uc_stack.ss_sp = (void *)(uintptr_t)f->stack;
     context->uc_stack.ss_size = f->stack_bytes;
     context->uc_link = NULL;
     makecontext(context, (void (*)(void))enter, 4, (unsigned)fiber, (unsigned)(fiber >> 32),
@@ -115,7 +99,10 @@ emu_fiber *emu_fiber_take(void (*entry)(emu_fiber *))
             emu_report("no memory for the stacks of a block's threads");
             abort();
         }
+        /* Tops of stacks at the same place in their pages would share a few lines of the cache. */
+        static size_t made;
         f->stack = memory + EMU_PAGE;
+        f->stack_bytes -= made++ % 48 * 64;
         f->fresh = true;
     }
     if (f->fresh) {
@@ -137,41 +124,4 @@ void emu_fiber_abandon(emu_fiber *f)
     EMU_UNPOISON(f->stack, f->stack_bytes);
     f->fresh = true;
     emu_fiber_give(f);
-}
-
-void emu_fiber_entered(emu_fiber *self)
-{
-#if SS_EMULATOR_ASAN
-    if (leaving)
-        __sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
-    else
-        __sanitizer_finish_switch_fiber(self->fake, &base_stack, &base_bytes);
-#else
-    (void)self;
-#endif
-}
-
-void emu_fiber_switch(emu_fiber *from, emu_fiber *to)
-{
-    emu_switches++;
-    leaving = from;
-#if SS_EMULATOR_ASAN
-    void **fake = from ? &from->fake : &base_fake;
-    __sanitizer_start_switch_fiber(fake, to ? to->stack : base_stack, to ? to->stack_bytes : base_bytes);
-#endif
-#if HAND_WRITTEN
-    emu_switch_stack(from ? &from->sp : &base_sp, to ? to->sp : base_sp);
-#else
-    swapcontext(from ? from->sp : &base_context, to ? to->sp : &base_context);
-    (void)base_sp;
-#endif
-    /* Here again: somebody switched back to `from`. */
-#if SS_EMULATOR_ASAN
-    if (leaving)
-        __sanitizer_finish_switch_fiber(*fake, NULL, NULL);
-    else
-        __sanitizer_finish_switch_fiber(*fake, &base_stack, &base_bytes);
-#else
-    (void)base_fake;
-#endif
 }

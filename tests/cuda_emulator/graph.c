@@ -19,6 +19,7 @@ struct emu_capture {
     cudaStream_t               origin;
     enum cudaStreamCaptureMode mode;
     bool                       spoilt;
+    uint64_t                   number;
     nodes                     *nodes;
 };
 struct CUgraph_st {
@@ -118,7 +119,9 @@ static void replay(void *data)
 /* ---- Captures ---- */
 emu_capture *emu_capture_new(cudaStream_t origin, enum cudaStreamCaptureMode mode)
 {
-    emu_capture *capture = emu_allocate(sizeof *capture);
+    static uint64_t captures;
+    emu_capture    *capture = emu_allocate(sizeof *capture);
+    capture->number = ++captures;
     capture->origin = origin;
     capture->mode = mode;
     capture->nodes = emu_allocate(sizeof *capture->nodes);
@@ -150,6 +153,10 @@ bool emu_capture_joined(const emu_capture *capture, const emu_front *origin, con
     return joined;
 }
 
+uint64_t emu_capture_number(const emu_capture *capture)
+{
+    return capture->number;
+}
 cudaStream_t emu_capture_origin(const emu_capture *capture)
 {
     return capture->origin;

@@ -110,31 +110,46 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *numBlocks, const 
 }
 
 /* ---- Argument pointers ----
- * A word of the parameters that is an address of the device becomes its alias while the kernel runs; one that
- * is an address of the host (heap, stack, static data) is a fault, except in pinned memory, which CUDA maps.
- */
-static bool translate(const ss_emulator_kernel *k, uint64_t *originals)
+ * A word of the parameters that is an address in an allocation becomes its alias while the kernel runs. One
+ * that is an address of the host (heap, stack, static data) is a fault, except in pinned memory, which CUDA
+ * maps. Words of structures may be two small numbers, or padding that holds an old pointer: these count as
+ * host pointers only when padding has been cleared, or when AddressSanitizer knows the object they point
+ * into. */
+static bool points_to_host(const ss_emulator_word *word)
+{
+    uint64_t value = *word->at;
+    if (value >> 47 || value < UINT64_C(1) << 32 || emu_pinned((void *)(uintptr_t)value, 0)) return false;
+    if (word->pointer) return emu_host_mapped((uintptr_t)value);
+#if SS_EMULATOR_ASAN
+    char        name[64];
+    void       *region;
+    size_t      bytes = 0;
+    const char *kind = __asan_locate_address((void *)(uintptr_t)value, name, sizeof name, &region, &bytes);
+    return kind && (!strcmp(kind, "heap") || !strcmp(kind, "stack") || !strcmp(kind, "global"));
+#else
+    return word->cleared && emu_host_mapped((uintptr_t)value);
+#endif
+}
+
+static bool translate(const ss_emulator_kernel *k)
 {
     for (size_t i = 0; i < k->n_words; i++) {
-        uint64_t word = originals[i] = *k->words[i];
-        if (word >> 47 || word < EMU_PAGE) continue;
-        if (emu_memory_contains((uintptr_t)word)) {
-            const emu_allocation *a = emu_memory_find((uintptr_t)word);
-            if (a) {
-                *k->words[i] = (uint64_t)(uintptr_t)emu_memory_alias((void *)a->begin, 0) + (word - a->begin);
-                continue;
-            }
+        uint64_t              value = *k->words[i].at;
+        const emu_allocation *a = emu_memory_find((uintptr_t)value);
+        if (a) {
+            *k->words[i].at = (uint64_t)(uintptr_t)emu_memory_alias((void *)a->begin, 0) + (value - a->begin);
+        } else if (emu_memory_contains((uintptr_t)value) && k->words[i].pointer) {
             char place[256];
-            emu_memory_describe((uintptr_t)word, place, sizeof place);
+            emu_memory_describe((uintptr_t)value, place, sizeof place);
             emu_report("kernel %s (%s:%d) is given the address %#" PRIx64 ", %s", k->name, k->file, k->line,
-                       word, place);
+                       value, place);
+            return false;
+        } else if (!emu_memory_contains((uintptr_t)value) && points_to_host(&k->words[i])) {
+            emu_report("kernel %s (%s:%d) is given a host pointer, %#" PRIx64
+                       ", as 8-byte word %zu of its parameters",
+                       k->name, k->file, k->line, value, i + 1);
             return false;
         }
-        if (emu_pinned((void *)(uintptr_t)word, 0) || !emu_host_mapped((uintptr_t)word)) continue;
-        emu_report("kernel %s (%s:%d) is given a host pointer, %#" PRIx64
-                   ", as 8-byte word %zu of its parameters",
-                   k->name, k->file, k->line, word, i + 1);
-        return false;
     }
     return true;
 }
@@ -145,8 +160,8 @@ static bool restore(const ss_emulator_kernel *k, const uint64_t *originals)
     char after[300];
     snprintf(after, sizeof after, "kernel %s (%s:%d)", k->name, k->file, k->line);
     for (size_t i = 0; i < k->n_words; i++) {
-        if (*k->words[i] == originals[i]) continue;
-        *k->words[i] = originals[i];
+        if (*k->words[i].at == originals[i]) continue;
+        *k->words[i].at = originals[i];
         whole = emu_memory_guard((uintptr_t)originals[i], after) && whole;
     }
     return whole;
@@ -175,6 +190,7 @@ static bool run_blocks(const ss_emulator_kernel *k)
     emu_order blocks = emu_order_make(n, run.order, run.seed);
     emu_order threads =
         emu_order_make((uint64_t)k->block.x * k->block.y * k->block.z, run.order, run.seed + 2);
+    emu_block_order(&threads);
     gridDim = k->grid;
     blockDim = k->block;
     emu_counts.launches++;
@@ -183,7 +199,7 @@ static bool run_blocks(const ss_emulator_kernel *k)
         blockIdx.x = (unsigned)(number % k->grid.x);
         blockIdx.y = (unsigned)(number / k->grid.x % k->grid.y);
         blockIdx.z = (unsigned)(number / k->grid.x / k->grid.y);
-        if (!emu_block_run(&run, &threads)) return false;
+        if (!emu_block_run(&run)) return false;
     }
     return true;
 }
@@ -194,8 +210,8 @@ static void run_kernel(void *data)
     uint64_t                  few[64], *originals = few;
     if (k->n_words > 64) originals = emu_allocate(k->n_words * sizeof *originals);
     bool whole = true, ran = false;
-    for (size_t i = 0; i < k->n_words; i++) originals[i] = *k->words[i];
-    if (!translate(k, originals)) {
+    for (size_t i = 0; i < k->n_words; i++) originals[i] = *k->words[i].at;
+    if (!translate(k)) {
         emu_stick(cudaErrorIllegalAddress);
     } else {
         ran = run_blocks(k);
@@ -214,9 +230,9 @@ static void release_kernel(void *data)
     free(k);
 }
 
-uint64_t **ss_emulator_word_list(size_t count)
+ss_emulator_word *ss_emulator_word_list(size_t count)
 {
-    return emu_allocate((count ? count : 1) * sizeof(uint64_t *));
+    return emu_allocate((count ? count : 1) * sizeof(ss_emulator_word));
 }
 
 static cudaError_t check(const ss_emulator_kernel *k)

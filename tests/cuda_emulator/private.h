@@ -50,9 +50,10 @@ void  emu_unlock(void);
 void  emu_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *emu_allocate(size_t bytes); /* host memory; ends the program when there is none */
 
-/* Begins a call: what it must return at once (an injected or sticky error), or cudaSuccess. With `cleanup` a
- * sticky error does not stop the call. */
+/* Begins a call: what it must return at once (an injected or sticky error), or cudaSuccess. A call that
+ * cleans up is not stopped: it does its work and returns the error then. */
 cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup);
+bool        emu_failing(void); /* the call that cleans up will return an injected error */
 /* Ends it: remembers an error, releases the lock. */
 cudaError_t emu_leave(cudaError_t error);
 /* For cuBLAS and cuSOLVER: true if this call is to fail; takes the lock. */
@@ -130,6 +131,7 @@ void         emu_front_merge(emu_front *front, const emu_front *other);
 void         emu_front_copy(emu_front *front, const emu_front *other);
 void         emu_front_clear(emu_front *front);
 bool         emu_capture_joined(const emu_capture *capture, const emu_front *origin, const emu_front *other);
+uint64_t     emu_capture_number(const emu_capture *capture);
 cudaStream_t emu_capture_origin(const emu_capture *capture);
 enum cudaStreamCaptureMode emu_capture_mode(const emu_capture *capture);
 bool                       emu_capture_spoilt(const emu_capture *capture);
@@ -140,23 +142,6 @@ int64_t                    emu_graph_count(void);
 int64_t                    emu_exec_count(void);
 
 /* ---- kernel.c, block.c, fiber.c ---- */
-typedef struct emu_fiber emu_fiber;
-struct emu_fiber {
-    void      *sp; /* saved stack pointer, or the ucontext */
-    char      *stack;
-    size_t     stack_bytes;
-    void      *fake; /* the sanitizer's */
-    int        thread;
-    bool       fresh;
-    emu_fiber *next; /* in the pool */
-};
-extern uint64_t emu_switches;
-emu_fiber      *emu_fiber_take(void (*entry)(emu_fiber *));
-void            emu_fiber_give(emu_fiber *fiber);
-void            emu_fiber_switch(emu_fiber *from, emu_fiber *to); /* NULL: the caller of the first switch */
-void            emu_fiber_entered(emu_fiber *self);               /* first thing of an entry function */
-void            emu_fiber_abandon(emu_fiber *fiber);              /* its stack is thrown away */
-
 typedef struct emu_order { /* a permutation of 0 .. n-1, computed */
     uint64_t          n, step, shift;
     ss_emulator_order kind;
@@ -171,7 +156,8 @@ typedef struct emu_run {
     uint64_t                         seed;
 } emu_run;
 /* Runs one block; false after a fault, which has been reported. */
-bool emu_block_run(const emu_run *run, const emu_order *threads);
+bool emu_block_run(const emu_run *run);
+void emu_block_order(const emu_order *threads); /* of the threads of the blocks that follow */
 bool emu_in_kernel(void);
 void emu_where(char *text, size_t size); /* kernel, block and thread that run now */
 

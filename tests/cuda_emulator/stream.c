@@ -42,7 +42,7 @@ struct CUevent_st {
     uint64_t     recorded, done; /* numbers of the latest record queued and the latest that ran */
     cudaStream_t stream;         /* of the latest record */
     double       time;           /* when it ran, seconds */
-    emu_capture *capture;        /* if last recorded while capturing */
+    uint64_t     capture;        /* number of the capture it was last recorded in, 0 if none */
     emu_front    front;
 };
 
@@ -117,7 +117,7 @@ int64_t emu_event_count(void)
 static emu_capture *capture_of(cudaEvent_t event)
 {
     for (cudaStream_t s = streams; s; s = s->next)
-        if (s->capture && s->capture == event->capture) return s->capture;
+        if (s->capture && emu_capture_number(s->capture) == event->capture) return s->capture;
     return NULL;
 }
 
@@ -240,6 +240,27 @@ cudaError_t emu_enqueue(cudaStream_t stream, emu_work *work)
     return error;
 }
 
+/* Takes all streams out of the capture. Without pGraph what was captured is thrown away. */
+static cudaError_t end_capture(emu_capture *capture, cudaGraph_t *pGraph)
+{
+    cudaError_t  error = emu_capture_spoilt(capture) ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+    cudaStream_t origin = emu_capture_origin(capture);
+    for (cudaStream_t other = streams; other; other = other->next)
+        if (other->capture == capture && !error &&
+            !emu_capture_joined(capture, &origin->front, &other->front))
+            error = cudaErrorStreamCaptureUnjoined;
+    for (cudaStream_t other = streams; other; other = other->next)
+        if (other->capture == capture) {
+            other->capture = NULL;
+            emu_front_clear(&other->front);
+        }
+    if (error || !pGraph)
+        emu_capture_drop(capture);
+    else
+        *pGraph = emu_capture_finish(capture);
+    return error;
+}
+
 /* ---- Streams ---- */
 static cudaError_t create(const char *name, cudaStream_t *pStream, unsigned flags)
 {
@@ -278,7 +299,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     if (error) return error;
     cudaStream_t s = stream_of(stream);
     if (!s || s == &legacy) return emu_leave(cudaErrorInvalidResourceHandle);
-    if (s->capture) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (s->capture) end_capture(s->capture, NULL);
     drain(s);
     for (cudaStream_t *at = &streams; *at; at = &(*at)->next)
         if (*at == s) {
@@ -388,13 +409,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     if (!s || !event_valid(event)) return emu_leave(cudaErrorInvalidResourceHandle);
     if (s->capture) {
         if (emu_capture_spoilt(s->capture)) return emu_leave(cudaErrorStreamCaptureInvalidated);
-        event->capture = s->capture;
+        event->capture = emu_capture_number(s->capture);
         emu_front_copy(&event->front, &s->front);
         return emu_leave(cudaSuccess);
     }
     if (s == &legacy && emu_any_capture(true))
         return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureImplicit));
-    event->capture = NULL;
+    event->capture = 0;
     event->stream = s;
     event->references++;
     append(s, (entry){ .kind = RECORD, .event = event, .number = ++event->recorded });
@@ -408,13 +429,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     cudaStream_t s = stream_of(stream);
     if (!s || !event_valid(event)) return emu_leave(cudaErrorInvalidResourceHandle);
     if (flags) return emu_leave(cudaErrorInvalidValue);
-    if (event->capture && !capture_of(event)) return emu_leave(cudaErrorCapturedEvent);
-    if (event->capture) {
-        if (emu_capture_spoilt(event->capture)) return emu_leave(cudaErrorStreamCaptureInvalidated);
+    emu_capture *capture = event->capture ? capture_of(event) : NULL;
+    if (event->capture && !capture) return emu_leave(cudaErrorCapturedEvent);
+    if (capture) {
+        if (emu_capture_spoilt(capture)) return emu_leave(cudaErrorStreamCaptureInvalidated);
         if (s == &legacy) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureImplicit));
-        if (s->capture && s->capture != event->capture)
+        if (s->capture && s->capture != capture)
             return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureMerge));
-        s->capture = event->capture; /* the stream joins the capture */
+        s->capture = capture; /* the stream joins the capture */
         emu_front_merge(&s->front, &event->front);
         return emu_leave(cudaSuccess);
     }
@@ -501,18 +523,5 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph)
     emu_capture *capture = s->capture;
     if (!capture) return emu_leave(cudaErrorInvalidValue);
     if (emu_capture_origin(capture) != s) return emu_leave(cudaErrorStreamCaptureUnmatched);
-    if (emu_capture_spoilt(capture)) error = cudaErrorStreamCaptureInvalidated;
-    for (cudaStream_t other = streams; other; other = other->next) {
-        if (other->capture != capture) continue;
-        if (!error && !emu_capture_joined(capture, &s->front, &other->front))
-            error = cudaErrorStreamCaptureUnjoined;
-        other->capture = NULL;
-    }
-    for (cudaStream_t other = streams; other; other = other->next)
-        if (!other->capture) emu_front_clear(&other->front);
-    if (error)
-        emu_capture_drop(capture);
-    else
-        *pGraph = emu_capture_finish(capture);
-    return emu_leave(error);
+    return emu_leave(end_capture(capture, emu_failing() ? NULL : pGraph));
 }

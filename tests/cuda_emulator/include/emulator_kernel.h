@@ -8,6 +8,13 @@
 extern "C" {
 #endif
 
+/* An aligned 8-byte word of a kernel's parameters: where a pointer can be. */
+typedef struct ss_emulator_word {
+    uint64_t *at;
+    int       pointer; /* 1: a parameter of pointer type; 0: part of a structure, perhaps padding */
+    int       cleared; /* 1: padding holds zeros */
+} ss_emulator_word;
+
 typedef struct ss_emulator_kernel {
     const char *name, *file; /* as written in SS_LAUNCH */
     int         line;
@@ -17,8 +24,8 @@ typedef struct ss_emulator_kernel {
     void       *arguments; /* owned; freed by release */
     void (*run)(const void *arguments);
     void (*release)(void *arguments);
-    size_t     n_words; /* 8-byte words among the parameters: where a pointer can be */
-    uint64_t **words;   /* [n_words] where they are; owned, freed by free() */
+    size_t            n_words;
+    ss_emulator_word *words; /* [n_words] owned, freed by free() */
 } ss_emulator_kernel;
 
 /* Takes ownership of arguments and words. The error, if any, is what cudaGetLastError returns next. */
@@ -29,7 +36,7 @@ void *ss_emulator_shared(const void *key, size_t bytes, size_t align, const char
 /* The block's dynamic shared memory. */
 void *ss_emulator_dynamic_shared(size_t align);
 /* Room for `count` entries of ss_emulator_kernel.words. */
-uint64_t **ss_emulator_word_list(size_t count);
+ss_emulator_word *ss_emulator_word_list(size_t count);
 
 #ifdef __cplusplus
 }

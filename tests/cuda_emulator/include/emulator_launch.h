@@ -15,7 +15,7 @@ namespace ss_emulator
 {
 template <class... P> struct arguments {
     void (*kernel)(P...);
-    std::tuple<P...> values;
+    std::tuple<std::remove_cv_t<P>...> values;
 
     static void run(const void *at)
     {
@@ -25,12 +25,19 @@ template <class... P> struct arguments {
     static void release(void *at) { delete static_cast<arguments *>(at); }
 };
 
-/* Aligned 8-byte words of one parameter: where a pointer can be. */
-template <class T> void list_words(T &value, uint64_t **list, size_t *n)
+/* Lists the words of one parameter. A compiler that can clears its padding, which may hold old pointers. */
+template <class T> void list_words(T &value, ss_emulator_word *list, size_t *n)
 {
+    int cleared = 0;
+#ifdef __has_builtin
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&value);
+    cleared = 1;
+#endif
+#endif
     if constexpr (alignof(T) >= 8)
         for (size_t i = 0; i < sizeof(T) / 8; i++)
-            list[(*n)++] = reinterpret_cast<uint64_t *>(const_cast<std::remove_cv_t<T> *>(&value)) + i;
+            list[(*n)++] = { reinterpret_cast<uint64_t *>(&value) + i, std::is_pointer_v<T>, cleared };
 }
 
 template <class... P, class... A>
@@ -41,15 +48,9 @@ void launch(const char *name, const char *file, int line, dim3 grid, dim3 block,
     static_assert((std::is_convertible_v<A &&, P> && ...), "arguments convert to the kernel's parameters");
     static_assert((std::is_trivially_copyable_v<P> && ...), "kernel parameters are copied byte by byte");
     static_assert((!std::is_reference_v<P> && ...), "kernel parameters are values");
-    auto  *own = new arguments<P...>{ kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(given))...) };
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_clear_padding)
-    /* What lies between the members is no pointer, whatever it looks like. */
-    std::apply([](auto &...value) { (__builtin_clear_padding(&value), ...); }, own->values);
-#endif
-#endif
-    size_t most = ((sizeof(P) / 8) + ... + 0), n = 0;
-    uint64_t **words = ss_emulator_word_list(most);
+    auto             *own = new arguments<P...>{ kernel, { static_cast<P>(std::forward<A>(given))... } };
+    size_t            most = ((sizeof(P) / 8) + ... + 0), n = 0;
+    ss_emulator_word *words = ss_emulator_word_list(most);
     std::apply([&](auto &...value) { (list_words(value, words, &n), ...); }, own->values);
     ss_emulator_kernel description = { name,
                                        file,
