@@ -22,24 +22,31 @@ static ss_status probe(ss_cuda_device *device)
     return SS_OK;
 }
 
-/* Refusals that are known before anything is started. */
-static ss_status find_device(ss_context *context, int index, cudaDeviceProp *properties)
+/* Why the runtime shows no device. */
+static ss_status no_device(ss_context *context, cudaError_t error)
 {
-    int         driver = 0, count = 0, runtime = 0;
-    cudaError_t error = SS_CUDA_ERROR(cudaGetDeviceCount(&count));
-    SS_CUDA(context, cudaRuntimeGetVersion(&runtime), "version");
-    SS_CUDA(context, cudaDriverGetVersion(&driver), "version");
+    int driver = 0, runtime = 0; /* stay 0 where the runtime cannot tell */
+    (void)SS_CUDA_ERROR(cudaDriverGetVersion(&driver));
+    (void)SS_CUDA_ERROR(cudaRuntimeGetVersion(&runtime));
+    if (error == cudaErrorNoDevice || error == cudaSuccess)
+        return ss_fail(context, SS_ERROR_REFUSED,
+                       "device cuda: the driver shows no device (CUDA_VISIBLE_DEVICES?); use --device cpu");
     if (driver == 0)
         return ss_fail(context, SS_ERROR_REFUSED,
                        "device cuda: no NVIDIA driver on this machine; use --device cpu");
-    if (error == cudaErrorInsufficientDriver)
-        return ss_fail(
-            context, SS_ERROR_REFUSED,
-            "device cuda: the driver supports CUDA %d.%d, this build needs %d.%d; update the driver",
-            driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-    if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-        return ss_fail(context, SS_ERROR_REFUSED,
-                       "device cuda: the driver shows no device (CUDA_VISIBLE_DEVICES?); use --device cpu");
+    return ss_fail(context, SS_ERROR_REFUSED,
+                   "device cuda: the driver supports CUDA %d.%d, this build needs %d.%d; update the driver",
+                   driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
+/* Refusals that are known before anything is started. */
+static ss_status find_device(ss_context *context, int index, cudaDeviceProp *properties)
+{
+    int         count = 0;
+    cudaError_t error = SS_CUDA_ERROR(cudaGetDeviceCount(&count));
+    if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ||
+        (error == cudaSuccess && count == 0))
+        return no_device(context, error);
     SS_CUDA(context, error, "devices");
     if (index < 0 || index >= count)
         return ss_fail(context, SS_ERROR_REFUSED, "device cuda:%d: there %s %d device%s, numbered from 0",
