@@ -36,5 +36,6 @@ function(ss_add_emulated_cuda target)
   set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES
     LANGUAGE CXX COMPILE_OPTIONS -Wno-sign-conversion)
   target_sources(${target} PRIVATE ${ARGN})
+  target_compile_features(${target} PRIVATE cxx_std_17) # the target may be older than enable_language above
   target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:ss_cuda_emulator>)
 endfunction()

@@ -149,6 +149,10 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     row(void, event_destroy, (ss_backend *, ss_event *)) \
     row(ss_status, event_record, (ss_backend *, ss_event *, ss_queue *)) \
     row(ss_status, queue_wait, (ss_backend *, ss_queue *, ss_event *)) \
+    row(ss_status, capture_begin, (ss_backend *, ss_queue *)) \
+    row(ss_status, capture_end, (ss_backend *, ss_queue *, ss_graph_execution **)) \
+    row(ss_status, graph_launch, (ss_backend *, ss_queue *, ss_graph_execution *)) \
+    row(void, graph_destroy, (ss_backend *, ss_graph_execution *)) \
     row(ss_status, upload, (ss_backend *, ss_queue *, void *, const void *, int64_t)) \
     row(ss_status, download, (ss_backend *, ss_queue *, void *, const void *, int64_t)) \
     row(ss_status, copy, (ss_backend *, ss_queue *, void *, const void *, int64_t)) \

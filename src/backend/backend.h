@@ -27,9 +27,10 @@
 extern "C" {
 #endif
 
-typedef struct ss_backend ss_backend;
-typedef struct ss_queue   ss_queue; /* opaque, made by the backend */
-typedef struct ss_event   ss_event; /* opaque, made by the backend */
+typedef struct ss_backend         ss_backend;
+typedef struct ss_queue           ss_queue;           /* opaque, made by the backend */
+typedef struct ss_event           ss_event;           /* opaque, made by the backend */
+typedef struct ss_graph_execution ss_graph_execution; /* opaque: captured work */
 
 typedef enum ss_memory_space {
     SS_MEMORY_HOST,  /* the host may read and write it (backend cpu) */
@@ -188,6 +189,16 @@ typedef struct ss_backend_class {
     void (*event_destroy)(ss_backend *b, ss_event *event);
     ss_status (*event_record)(ss_backend *b, ss_event *event, ss_queue *queue);
     ss_status (*queue_wait)(ss_backend *b, ss_queue *queue, ss_event *event);
+
+    /* Optional, all four or none (NULL = none): work that is queued again and again is captured once and then
+     * launched as a whole. Between begin and end the queue takes only primitives without a host result and
+     * without host operands; they are recorded, with all their addresses, instead of run. Everything they
+     * need besides (scratch, handles) must be there already: run the same work once before. */
+    ss_status (*capture_begin)(ss_backend *b, ss_queue *queue);
+    ss_status (*capture_end)(ss_backend *b, ss_queue *queue,
+                             ss_graph_execution **graph); /* NULL on failure */
+    ss_status (*graph_launch)(ss_backend *b, ss_queue *queue, ss_graph_execution *graph);
+    void (*graph_destroy)(ss_backend *b, ss_graph_execution *graph); /* NULL allowed */
 
     /* Bytes. upload/download: the host memory must stay as it is until the queue is synchronised. */
     ss_status (*upload)(ss_backend *b, ss_queue *q, void *to_device, const void *from_host, int64_t bytes);

@@ -103,6 +103,23 @@ fail:
     return status;
 }
 
+static ss_status use_capture(work *w)
+{
+    ss_status               status = SS_OK, ended;
+    const ss_backend_class *c = w->b->class;
+    ss_graph_execution     *graph = NULL;
+    SS_TRY(c->capture_begin(w->b, NULL));
+    status = c->axpby(w->b, NULL, N, 1, w->memory, 0, w->memory + 4 * N * 8);
+    ended = c->capture_end(w->b, NULL, &graph); /* in any case: the queue takes no other work before */
+    if (status == SS_OK) status = ended;
+    if (status != SS_OK) goto fail;
+    SS_TRY(c->graph_launch(w->b, NULL, graph));
+    SS_TRY(c->queue_synchronize(w->b, NULL));
+fail:
+    c->graph_destroy(w->b, graph);
+    return status;
+}
+
 static ss_status use_everything(ss_real real)
 {
     ss_status status = SS_OK;
@@ -111,6 +128,7 @@ static ss_status use_everything(ss_real real)
     SS_TRY(use_bytes(&w));
     SS_TRY(use_matrices(&w));
     SS_TRY(use_vectors(&w));
+    SS_TRY(use_capture(&w));
 fail:
     if (w.b) {
         w.b->class->release(w.b, w.memory);
@@ -164,6 +182,8 @@ Test(failures, every_call_fails_once, .init = ss_test_begin, .fini = ss_test_end
         "cudaStreamSynchronize", "cudaStreamWaitEvent", "cudaEventCreateWithFlags", "cudaEventRecord",
         "cudaEventSynchronize", "cudaSetDevice", "cudaGetDeviceProperties", "cublasCreate*", "cublasSet*",
         "cublasGemmEx*", "cublasGemmStridedBatchedEx*", "cusolverDnCreate*", "cusolverDnSet*", "cusolverDnX*",
+        "cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiateWithFlags", "cudaGraphLaunch",
+        "cudaGraphDestroy", "cudaGraphExecDestroy",
         "cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaEventDestroy", "cublasDestroy*", "cusolverDnDestroy*",
         "*"
     };
