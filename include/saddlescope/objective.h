@@ -48,6 +48,7 @@ typedef struct ss_objective_options {
     int64_t       n_class_weights;
     const char   *device;     /* backend name, NULL = "cpu" */
     ss_real       precision;  /* of the working operator */
+    bool          tf32;       /* float32 on a GPU: products with tangents may round their operands to TF32 */
     int64_t       memory;     /* bytes for programs and vectors, 0 = from what is free */
     int64_t       batch_size; /* largest micro-batch in samples, 0 = planner's choice */
     ss_cache      cache;      /* SS_CACHE_AUTO = by memory */

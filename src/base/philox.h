@@ -5,16 +5,10 @@
 #ifndef SS_BASE_PHILOX_H
 #define SS_BASE_PHILOX_H
 
+#include "base/host_device.h"
+
 #include <math.h>
 #include <stdint.h>
-
-#ifndef SS_HOST_DEVICE
-#ifdef __CUDACC__
-#define SS_HOST_DEVICE __host__ __device__
-#else
-#define SS_HOST_DEVICE
-#endif
-#endif
 
 /* Streams of random numbers; one per purpose so that purposes never share numbers. */
 typedef enum ss_stream {

@@ -3,6 +3,7 @@
  * Elements are fetched with memcpy because arrays may lie unaligned in a mapped file. Storage is little
  * endian, as are all file formats read here and all machines supported. */
 #include "base/base.h"
+#include "base/stored.h"
 
 #include <math.h>
 #include <string.h>
@@ -77,43 +78,6 @@ ss_status ss_shape_count(ss_context *context, int32_t rank, const int64_t *shape
     return SS_OK;
 }
 
-/* IEEE 754 half precision: value = (-1)^s 2^(e-15) (1 + m/1024); e = 0 subnormal, e = 31 infinity or NaN. */
-static float half_value(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u, mantissa = half & 1023u;
-    uint32_t bits = 0;
-    float    value = 0.0f;
-    if (exponent == 0) {
-        value = (float)mantissa * 0x1p-24f;
-        return sign != 0 ? -value : value;
-    }
-    if (exponent == 31)
-        bits = sign | 0x7F800000u | (mantissa << 13);
-    else
-        bits = sign | ((exponent + 112u) << 23) | (mantissa << 13);
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* bfloat16 is the upper half of a float32. */
-static float bfloat_value(uint16_t upper)
-{
-    uint32_t bits = (uint32_t)upper << 16;
-    float    value = 0.0f;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* One row per type: enumerator, C type of the stored element, function that gives its value. */
-#define SS_AS_IS(x)    (x)
-#define SS_AS_TRUTH(x) ((x) != 0)
-#define SS_READ_TABLE(row)                                                                                   \
-    row(SS_F64, double, SS_AS_IS) row(SS_F32, float, SS_AS_IS) row(SS_F16, uint16_t, half_value)             \
-        row(SS_BF16, uint16_t, bfloat_value) row(SS_I64, int64_t, SS_AS_IS) row(SS_I32, int32_t, SS_AS_IS)   \
-            row(SS_I16, int16_t, SS_AS_IS) row(SS_I8, int8_t, SS_AS_IS) row(SS_U64, uint64_t, SS_AS_IS)      \
-                row(SS_U32, uint32_t, SS_AS_IS) row(SS_U16, uint16_t, SS_AS_IS)                              \
-                    row(SS_U8, uint8_t, SS_AS_IS) row(SS_BOOL, uint8_t, SS_AS_TRUTH)
-
 /* out[i] = (target)element[first + i] for every stored type; one conversion, so that an integer reaches
  * float32 with one rounding. */
 #define SS_CONVERT_ROW(type, stored, value)                                                                  \
@@ -130,7 +94,7 @@ static void convert_double(const ss_array *array, int64_t first, int64_t count, 
 {
     const char *bytes = array->data;
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
 }
@@ -141,7 +105,7 @@ static void convert_float(const ss_array *array, int64_t first, int64_t count, f
 {
     const char *bytes = array->data;
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
 }
@@ -169,7 +133,7 @@ int64_t ss_array_integer(const ss_array *array, int64_t index)
     const int64_t first = index, count = 1;
     int64_t       target[1] = { 0 };
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
     return target[0];

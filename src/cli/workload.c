@@ -199,15 +199,17 @@ fail:
     return status;
 }
 
-static ss_status choose_precision(ss_workload *w, ss_real *real)
+static ss_status choose_precision(ss_workload *w, ss_objective_options *o)
 {
     const char *name = ss_text_of(w->settings, PRECISION), *device = ss_text_of(w->settings, DEVICE);
-    *real = SS_FLOAT64;
-    if (strcmp(name, "tf32") == 0 && strncmp(device, "cuda", 4) != 0)
+    bool        automatic = strcmp(name, "auto") == 0, tf32 = strcmp(name, "tf32") == 0;
+    bool        gpu = strncmp(device, "cuda", 4) == 0;
+    if (tf32 && !gpu)
         return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32",
                        device);
-    if (strcmp(name, "fp32") == 0 || strcmp(name, "tf32") == 0) *real = SS_FLOAT32;
-    if (strcmp(name, "auto") == 0 && ss_network_n(w->network) >= 1000000) *real = SS_FLOAT32;
+    bool single = tf32 || strcmp(name, "fp32") == 0 || (automatic && ss_network_n(w->network) >= 1000000);
+    o->precision = single ? SS_FLOAT32 : SS_FLOAT64;
+    o->tf32 = tf32 || (automatic && single && gpu);
     return SS_OK;
 }
 
@@ -222,7 +224,7 @@ static ss_status open_objective(ss_workload *w)
     o->class_weights = w->stated.class_weights;
     o->n_class_weights = w->stated.n_class_weights;
     o->device = ss_text_of(s, DEVICE);
-    SS_TRY(choose_precision(w, &o->precision));
+    SS_TRY(choose_precision(w, o));
     if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
     if (ss_given(s, BATCH_SIZE)) o->batch_size = ss_integer_of(s, BATCH_SIZE);
     if (o->batch_size > ss_dataset_samples(w->dataset))
@@ -375,6 +377,12 @@ ss_product ss_workload_product(const ss_workload *w)
     for (int i = 0; name != NULL && i < (int)(sizeof product_names / sizeof *product_names); i++)
         if (strcmp(product_names[i], name) == 0) return (ss_product)i;
     return SS_PRODUCT_HESSIAN;
+}
+
+/* Sums of rounded terms: 64 units of the real type; TF32 rounds to 11 bits, but the operands alone. */
+double ss_workload_rounding(const ss_workload *w)
+{
+    return w->options.tf32 ? 4 * 0x1p-11 : 64 * ss_real_unit_roundoff(w->options.precision);
 }
 
 ss_status ss_workload_operator(ss_workload *w, ss_operator *op)

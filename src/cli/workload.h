@@ -78,6 +78,9 @@ ss_status   ss_workload_operator(ss_workload *workload, ss_operator *op);
 ss_product  ss_workload_product(const ss_workload *workload);
 const char *ss_product_name(ss_product product);
 
+/* Rounding errors of a product that nobody has measured, relative to the largest modulus of an eigenvalue. */
+double ss_workload_rounding(const ss_workload *workload);
+
 /* Writes text to standard output, and to --output when `file` says so. */
 ss_status ss_workload_print(ss_workload *workload, const ss_text *text, const char *file);
 /* Writes text to a file; the text's own failure first. */

@@ -402,6 +402,7 @@ ss_status ss_objective_create(ss_context *context, ss_network *network, const ss
     o->options.class_weights = NULL; /* the problem has its own copy */
     for (int real = 0; real < 2; real++)
         SS_TRY(ss_backend_open(context, o->device, (ss_real)real, &o->backend[real]));
+    o->backend[SS_FLOAT32]->tf32 = options->tf32;
     o->budget = arena_budget(o);
     SS_TRY(describe(o));
     *objective = o;
