@@ -169,10 +169,15 @@ static void check_result(const char *command, const char *json_path)
 
 Test(docs, the_schema_is_what_results_hold, .init = ss_test_begin, .fini = ss_test_end)
 {
-    static const char *const commands[][4] = {
-        { "analyze" }, { "eigs", "--low", "1" }, { "hvp", "--random", "1" }, { "gradient" }, { "hessian" },
-        { "info" }
-    };
+    static const char *const commands[][4] = { { "analyze" },
+                                               { "eigs", "--low", "1" },
+                                               { "hvp", "--random", "1" },
+                                               { "gradient" },
+                                               { "hessian" },
+                                               { "density", "--probes", "2" },
+                                               { "trace", "--probes", "4" },
+                                               { "slice", "--along", "high" },
+                                               { "info" } };
     cr_assert(chdir(ss_test_directory()) == 0);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *const *c = commands[i];

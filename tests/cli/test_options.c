@@ -213,6 +213,8 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                        "2m",
                                                        "--confirm-samples",
                                                        "40",
+                                                       "--html",
+                                                       "report.html",
                                                        "--json",
                                                        "options.json",
                                                        NULL });
