@@ -292,7 +292,9 @@ static void left(ss_text *text, const ss_verdict *v)
                     N(a, row->decrease, 2), P(b, row->share), N(c, row->predicted, 2), N(d, row->step, 2));
         any = true;
     }
-    if (!any) ss_line_add(&line, "not measured");
+    if (!any)
+        ss_line_add(&line, "not measured%s",
+                    v->cost.out_of_products || v->cost.out_of_time ? ": the budget ended before" : "");
     ss_line_end(&line);
 }
 
@@ -372,7 +374,16 @@ static void answer(ss_text *text, const ss_verdict *v)
         ss_line_add(&line, "This is a maximum: the loss falls in every direction that has curvature.");
         break;
     case SS_ANSWER_NONE:
-    case SS_ANSWER_COUNT: ss_line_add(&line, "Not decided."); break;
+        if (!v->stationarity.is_critical && v->stationarity.decrease > v->stationarity.limit)
+            ss_line_add(
+                &line,
+                "There is slope left: a damped Newton step promises %s of the loss; no step was tried "
+                "that shows it.",
+                P(b, v->stationarity.decrease / fabs(v->stationarity.loss)));
+        else
+            ss_line_add(&line, "Not decided.");
+        break;
+    case SS_ANSWER_COUNT: break;
     }
     ss_line_end(&line);
 }

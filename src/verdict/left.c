@@ -13,7 +13,9 @@ static ss_status search_row(ss_analysis *a, ss_direction which, const void *dire
     ss_status    status = SS_OK;
     ss_left_row *row = &a->verdict->left.row[which];
     double       step = 0.0, decrease = 0.0;
+    int64_t      losses = a->verdict->cost.losses;
     SS_TRY(ss_line_search(a, direction, sign, first, limit, allowance, &step, &decrease));
+    if (a->verdict->cost.losses == losses) return SS_OK; /* not even one step could be paid for */
     if (row->tried && decrease <= row->decrease) return SS_OK;
     row->tried = true;
     row->step = step;

@@ -10,7 +10,9 @@
 #include <math.h>
 
 #define KRYLOV_PRODUCTS 40
-#define KRYLOV_WINDOW   5
+#define LATER_PRODUCTS                                                                                       \
+    20.0 /* kept back for the witness and what is left here, at most a third of what is there */
+#define KRYLOV_WINDOW 5
 
 double ss_analysis_length(const ss_analysis *a)
 {
@@ -263,7 +265,8 @@ ss_status ss_verdict_stationarity_finish(ss_analysis *a)
     ss_verdict_stationarity *s = &a->verdict->stationarity;
     set_limits(a);
     double  bound = s->gradient_norm == 0.0 ? 0.0 : s->gradient_norm * s->gradient_norm / (2.0 * s->damping);
-    int64_t products = (int64_t)fmin(floor(ss_analysis_remaining(a)), KRYLOV_PRODUCTS);
+    double  later = fmin(LATER_PRODUCTS, ss_analysis_remaining(a) / 3.0);
+    int64_t products = (int64_t)fmin(floor(ss_analysis_remaining(a) - later), KRYLOV_PRODUCTS);
     if (a->dense != NULL) {
         SS_TRY(exact_decrease(a));
     } else if (bound <= s->limit && !s->by_gradient) {

@@ -141,6 +141,33 @@ Test(commands, confirms_on_a_subset, .init = ss_test_begin, .fini = ss_test_end)
     cr_assert(chdir("/") == 0);
 }
 
+/* A budget that the search would use up leaves something for the steps that the answer rests on; what was not
+ * tried is not shown as a gain of nothing. */
+Test(commands, a_small_budget_still_answers, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const char *const budget[] = { "18", "40" };
+    for (int i = 0; i < 2; i++) {
+        cr_assert(chdir(ss_test_directory()) == 0);
+        ss_test_run(&run, "analyze", "mlp:5-8-2:tanh", "--data", CASE "/data.safetensors", "--loss", "mse",
+                    "--dense-limit", "1", "--max-products", budget[i], "--json", "left.json", NULL);
+        succeed();
+        json_t *root = ss_test_json("left.json");
+        json_t *result = json_object_get(root, "result"), *cost = json_object_get(result, "cost");
+        json_t *rows = json_object_get(json_object_get(result, "left"), "row");
+        size_t  tried = 0;
+        for (size_t j = 0; j < json_array_size(rows); j++) {
+            json_t *row = json_array_get(rows, j);
+            if (!json_is_true(json_object_get(row, "tried"))) continue;
+            tried++;
+            cr_expect(json_number_value(json_object_get(row, "step")) > 0);
+        }
+        cr_expect(json_number_value(json_object_get(cost, "products")) <= strtod(budget[i], NULL) + 1.5);
+        cr_expect(tried >= (i == 0 ? 1 : 2), "%zu directions were tried with %s products", tried, budget[i]);
+        json_decref(root);
+    }
+    cr_assert(chdir("/") == 0);
+}
+
 Test(commands, bench_times, .init = ss_test_begin, .fini = ss_test_end)
 {
     ss_test_run(&run, "bench", CASE, "--loss", "mse", "--repeat", "3", NULL);
