@@ -6,22 +6,16 @@
 /* What the monitor needs: when to stop, and where the partial result goes. */
 typedef struct watch {
     ss_workload *workload;
-    double       end;     /* s, monotonic; 0 = none */
-    int64_t      written; /* probes of the last partial result */
+    double       end; /* s, monotonic; 0 = none */
 } watch;
 
 static ss_status look(void *user, const ss_density_result *partial, int64_t done, int64_t total,
                       ss_eigen_action *action)
 {
-    watch    *w = user;
-    ss_status status = SS_OK;
+    const watch *w = user;
     ss_progress(w->workload->context, "products", (double)done, (double)total, "");
     if (w->end > 0 && ss_seconds() >= w->end) *action = SS_EIGEN_STOP;
-    if (partial->n_probes > w->written) {
-        w->written = partial->n_probes;
-        status = ss_workload_json_partial(w->workload, ss_density_fields, partial);
-    }
-    return status;
+    return ss_workload_json_partial(w->workload, ss_density_fields, partial);
 }
 
 static void options_from(const ss_settings *s, watch *w, ss_density_options *o)

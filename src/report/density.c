@@ -30,8 +30,8 @@ static const ss_field probe_fields[] = {
     FIELD(REAL, share, "weight of this probe in the mean: ||z||^2 over the sum of all, z its normal start vector; while the run goes on ||z||^2"),
     FIELD(INTEGER, k, "Lanczos steps made"),
     FIELD(BOOL, invariant, "the recurrence ended by itself: nodes and weights are the whole measure"),
-    REALS_AT(k, node, "Ritz values of the recurrence, ascending"),
-    REALS_AT(k, weight, "of the Gauss rule: the start vector's mass near each node; sum 1"),
+    REALS_AT(k, node, "Ritz values of the recurrence, ascending; null before the probe has ended"),
+    REALS_AT(k, weight, "of the Gauss rule: the start vector's mass near each node; sum 1; likewise"),
     REALS_AT(k, alpha, "diagonal of the recurrence"),
     REALS_AT(k, beta, "couplings; the last is the residual norm"),
     END

@@ -48,6 +48,7 @@ ss_status ss_html_write(ss_context *context, const char *path, const ss_text *ht
  * text of ss_report_verdict. */
 void ss_html_verdict(ss_text *html, const ss_run *run, const ss_verdict *verdict, const ss_text *report);
 
+/* The density: both pictures, every line explained. `report` is the text of ss_report_density. */
 void ss_html_density(ss_text *html, const ss_run *run, const ss_density_result *result,
                      const ss_text *report);
 

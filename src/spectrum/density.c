@@ -132,8 +132,6 @@ static ss_status begin(run *q, lane *l, int64_t number)
     SS_TRY(SS_NEW_ARRAY(q->context, q->steps, &p->alpha));
     q->r->n_probes++;
     SS_TRY(SS_NEW_ARRAY(q->context, q->steps, &p->beta));
-    SS_TRY(SS_NEW_ARRAY(q->context, q->steps, &p->node));
-    SS_TRY(SS_NEW_ARRAY(q->context, q->steps, &p->weight));
     if (l->basis != NULL) SS_TRY(ss_basis_open(l->basis, 0, &v));
     SS_TRY(ss_vector_random(q->op, q->o->seed, stream, NULL, NULL, v));
     SS_TRY(ss_vector_dot(q->op, v, v, &p->share));

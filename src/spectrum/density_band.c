@@ -16,7 +16,10 @@ ss_status ss_density_rule(ss_context *context, ss_density_probe *p)
 {
     ss_status status = SS_OK;
     double   *coupling = NULL;
+    if (p->node != NULL) return SS_OK; /* done when the probe ended */
     SS_TRY(SS_NEW_ARRAY(context, p->k, &coupling));
+    SS_TRY(SS_NEW_ARRAY(context, p->k, &p->node));
+    SS_TRY(SS_NEW_ARRAY(context, p->k, &p->weight));
     memcpy(p->node, p->alpha, (size_t)p->k * sizeof *p->node);
     memcpy(coupling, p->beta, (size_t)p->k * sizeof *coupling);
     SS_TRY(ss_gauss_rule(context, p->k, p->node, coupling, p->weight));

@@ -14,8 +14,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.environ.get("SADDLESCOPE", os.path.join(ROOT, "build", "saddlescope"))
-EXAMPLES = os.path.join(ROOT, "examples")
+PROGRAM = os.path.abspath(os.environ.get("SADDLESCOPE", os.path.join(ROOT, "build", "saddlescope")))
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 FAULTY = """<!DOCTYPE html><html><head><title>faulty</title></head><body><img src="http://127.0.0.1:9/elsewhere.png">
@@ -57,7 +56,7 @@ def foreign_requests(log):
 
 def report(folder, name, *command):
     path = os.path.join(folder, name)
-    run = subprocess.run([PROGRAM, *command, "--quiet", "--html", path], capture_output=True, text=True)
+    run = subprocess.run([PROGRAM, *command, "--quiet", "--html", path], capture_output=True, text=True, cwd=ROOT)
     if run.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {run.stderr}")
     return path
@@ -86,10 +85,10 @@ def main():
             print(f"the planted faults were not seen: {requests}, {console}")
             return 1
         pages = {
-            "dense": report(folder, "a.html", "analyze", os.path.join(EXAMPLES, "toy_cubic")),
-            "lanczos": report(folder, "b.html", "analyze", os.path.join(EXAMPLES, "digits_symmetric"),
+            "dense": report(folder, "a.html", "analyze", "examples/toy_cubic"),
+            "lanczos": report(folder, "b.html", "analyze", "examples/digits_symmetric",
                               "--max-products", "80"),
-            "density": report(folder, "c.html", "density", os.path.join(EXAMPLES, "digits_symmetric"),
+            "density": report(folder, "c.html", "density", "examples/digits_symmetric",
                               "--probes", "2", "--steps", "40", "--points", "200"),
         }
         for name, page in pages.items():
