@@ -52,7 +52,9 @@ void ss_verdict_destroy(ss_verdict *verdict)
     ss_free(verdict->context, verdict->curvature.ritz_value);
     ss_free(verdict->context, verdict->curvature.ritz_residual);
     ss_free(verdict->context, verdict->witness.vector);
+    ss_free(verdict->context, verdict->flat_probe.vector);
     verdict->curvature.ritz_value = NULL;
     verdict->curvature.ritz_residual = NULL;
     verdict->witness.vector = NULL;
+    verdict->flat_probe.vector = NULL;
 }
