@@ -85,8 +85,9 @@ typedef struct ss_escape_result {
     ss_follow_cost cost;         /* of the walk without the verdicts */
 } ss_escape_result;
 
-/* From the witness of the verdict at theta. Moves the objective's theta to where it ends. SS_OK with left ==
- * false when the verdict has no proved witness: nothing has moved then. */
+/* From the witness of the verdict at theta, or, where the saddle is of higher order, from what the flat-space
+ * probe found (the prediction is then its power law). Moves the objective's theta to where it ends. SS_OK
+ * with left == false when the verdict has neither: nothing has moved then. */
 ss_status ss_escape(ss_context *context, ss_objective *objective, const ss_escape_options *options,
                     const ss_analyze_options *analyze, ss_escape_result *result);
 void      ss_escape_result_destroy(ss_escape_result *result);

@@ -341,6 +341,8 @@ typedef struct ss_verdict_flat_probe {
     int     ascent_order;
     double  cost;    /* in products */
     bool    reduced; /* the budget reduced combinations, radii or steps */
+    double
+        *vector; /* [n] packed offset from theta to the best point of the largest ball, when found; owned */
 } ss_verdict_flat_probe;
 
 /* VERDICT 4. A product counts 1, a gradient 1/2, a loss 1/6; on a subset of the samples that share of it. */

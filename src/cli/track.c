@@ -6,7 +6,6 @@
 #include "cli/rows.h"
 #include "cli/track_files.h"
 #include "cli/vectors.h"
-#include "io/archive.h"
 #include "report/plot.h"
 
 #include <math.h>
@@ -270,28 +269,30 @@ static void release(ss_context *context, tracking *t)
     ss_free(context, t->result.points);
 }
 
-/* Without --weights the network is opened with the first checkpoint that can be read: an architecture need
- * not have weights of its own. */
+/* Without --weights the network is opened with the first checkpoint that fits it: an architecture need not
+ * have weights of its own. */
 static ss_status first_weights(ss_context *context, tracking *t, ss_settings *settings, char **path)
 {
     ss_setting *weights = &settings->option[SS_OPTION_WEIGHTS];
     *path = NULL;
     if (weights->given) return SS_OK;
     for (int64_t i = 0; i < t->found.count; i++) {
-        ss_archive *archive = NULL;
+        ss_network *network = NULL;
         ss_free(context, *path);
         *path = NULL;
-        if (ss_checkpoint_weights(context, t->found.names[i], path) == SS_OK &&
-            ss_archive_open(context, *path, &archive) == SS_OK) {
-            ss_archive_close(archive);
+        ss_context_clear_message(context);
+        ss_status          status = ss_checkpoint_weights(context, t->found.names[i], path);
+        ss_network_options options = { .weights = *path };
+        if (status == SS_OK) status = ss_network_open(context, settings->network, &options, &network);
+        if (status == SS_OK) {
+            ss_network_close(network);
             weights->given = weights->set = true;
             weights->text = *path;
             return SS_OK;
         }
-        ss_context_clear_message(context);
+        if (!broken(status)) return status;
     }
-    return ss_fail(context, SS_ERROR_INPUT, "--checkpoints: none of the %lld that match can be read",
-                   (long long)t->found.count);
+    return SS_ERROR_INPUT; /* with the message of the last one */
 }
 
 ss_status ss_command_track(ss_context *context, const ss_settings *settings, int *exit_status)

@@ -103,10 +103,21 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
     const ss_escape_result *e = &report->escape;
     number                  a, b, c, d;
     ss_report_head(text, run);
-    ss_line_write(text, "start", "%s; loss %s, v'Hv %s, g'v %s, r_valid %s", ss_label_name(e->before.label),
-                  N(a, e->loss_start, 9), N(b, e->before.witness.quotient, 4),
-                  N(c, e->before.witness.slope, 3), N(d, e->before.witness.valid_radius, 3));
-    if (e->n_rows > 0) {
+    bool probed = !e->before.witness.proved && e->before.flat_probe.found;
+    if (probed)
+        ss_line_write(text, "start", "%s of order %d; loss %s", ss_label_name(e->before.label),
+                      e->before.flat_probe.order, N(a, e->loss_start, 9));
+    else
+        ss_line_write(text, "start", "%s; loss %s, v'Hv %s, g'v %s, r_valid %s",
+                      ss_label_name(e->before.label), N(a, e->loss_start, 9),
+                      N(b, e->before.witness.quotient, 4), N(c, e->before.witness.slope, 3),
+                      N(d, e->before.witness.valid_radius, 3));
+    if (e->n_rows > 0 && probed) {
+        ss_line_write(
+            text, "search",
+            "to the best point of the flat space; the prediction is the power law of smaller steps:");
+        escape_rows(text, e);
+    } else if (e->n_rows > 0) {
         ss_line_write(text, "search",
                       "along the witness, doubling while the real decrease is at least half of "
                       "the predicted one:");
@@ -119,9 +130,12 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
                                                  "was moved");
         return;
     }
-    ss_line_write(text, "escape", "step %s along %sv: predicted decrease %s, real %s (%s of the prediction)",
-                  N(a, e->step, 4), e->sign > 0 ? "+" : "-", N(b, e->predicted, 6), N(c, e->real, 6),
-                  P(d, e->real / e->predicted));
+    ss_line_write(text, "escape", "step %s along %s: predicted decrease %s, real %s (%s of the prediction)",
+                  N(a, e->step, 4),
+                  probed        ? "that direction"
+                  : e->sign > 0 ? "+v"
+                                : "-v",
+                  N(b, e->predicted, 6), N(c, e->real, 6), P(d, e->real / e->predicted));
     if (e->until_minimum)
         ss_line_write(text, "descent", "%lld Newton-CG steps in %lld rounds: loss %s -> %s, |g| %s%s%s",
                       (long long)e->steps, (long long)e->rounds, N(a, e->loss_start, 9), N(b, e->loss_end, 6),

@@ -79,14 +79,14 @@ fail:
     return status;
 }
 
-/* The witness as a padded vector. */
-static ss_status witness_vector(ss_move *m, const ss_verdict *at, ss_vectors *v)
+/* A packed vector as a padded one. */
+static ss_status unpack(ss_move *m, const double *packed, ss_vectors *v)
 {
     ss_status status = SS_OK;
     double   *padded = NULL;
     SS_TRY(SS_NEW_ARRAY(m->context, m->layout->padded, &padded));
     SS_TRY(ss_vectors_create(m->backend, m->layout, 1, v));
-    ss_layout_unpack(m->layout, SS_FLOAT64, at->witness.vector, padded);
+    ss_layout_unpack(m->layout, SS_FLOAT64, packed, padded);
     SS_TRY(ss_vectors_set(v, padded));
 fail:
     ss_free(m->context, padded);
@@ -113,14 +113,39 @@ fail:
     return status;
 }
 
+/* A saddle of higher order has no curvature to follow: the step leads to the best point that the flat-space
+ * probe found in its largest ball, and the prediction is the power law of the ball before. */
+static ss_status take_probe(ss_move *m, const ss_verdict *at, ss_escape_result *r, ss_escape_row *best)
+{
+    ss_status                    status = SS_OK;
+    const ss_verdict_flat_probe *f = &at->flat_probe;
+    ss_vectors                   x = { 0 };
+    int                          last = f->radii - 1;
+    if (f->vector == NULL || last < 1) return SS_OK;
+    SS_TRY(unpack(m, f->vector, &x));
+    SS_TRY(ss_move_try(m, 1.0, &x));
+    ss_escape_row row = { .sign = 1, .real = at->stationarity.loss - m->trial.loss };
+    SS_TRY(ss_vectors_norm(&x, &row.step));
+    row.predicted = f->decrease[last - 1] * pow(f->radius[last] / f->radius[last - 1], f->order);
+    row.enough = row.real >= 0.5 * row.predicted && row.real > 10.0 * m->trial.rounding;
+    if (r != NULL) r->row[r->n_rows++] = row;
+    if (!row.enough) goto fail;
+    SS_TRY(ss_move_accept(m));
+    *best = row;
+fail:
+    ss_vectors_release(&x);
+    return status;
+}
+
 /* The witness step of verdict `at`, taken. */
 static ss_status take(ss_move *m, const ss_verdict *at, ss_escape_result *r, ss_escape_row *best)
 {
     ss_status  status = SS_OK;
     ss_vectors v = { 0 };
     *best = (ss_escape_row){ .sign = 0 };
+    if (!at->witness.proved && at->flat_probe.found) return take_probe(m, at, r, best);
     if (!at->witness.proved || at->witness.vector == NULL) return SS_OK;
-    SS_TRY(witness_vector(m, at, &v));
+    SS_TRY(unpack(m, at->witness.vector, &v));
     SS_TRY(leave(m, at, &v, r, best));
     if (best->sign != 0) {
         SS_TRY(ss_move_try(m, best->sign * best->step, &v));

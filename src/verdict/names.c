@@ -56,7 +56,9 @@ void ss_verdict_destroy(ss_verdict *verdict)
     ss_free(verdict->context, verdict->blocks);
     verdict->blocks = NULL;
     verdict->n_blocks = 0;
+    ss_free(verdict->context, verdict->flat_probe.vector);
     verdict->curvature.ritz_value = NULL;
     verdict->curvature.ritz_residual = NULL;
     verdict->witness.vector = NULL;
+    verdict->flat_probe.vector = NULL;
 }

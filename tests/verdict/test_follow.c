@@ -86,6 +86,28 @@ Test(follow, escape_of_the_toy_reaches_zero, .init = ss_test_begin, .fini = ss_t
     bench_close(&b);
 }
 
+/* y = w1 w2 w3 x from 0, where H = 0: the way out is what the flat-space probe found, and r^3 predicts it. */
+Test(follow, escape_of_a_higher_order_saddle, .init = ss_test_begin, .fini = ss_test_end)
+{
+    bench              b;
+    ss_escape_options  options;
+    ss_analyze_options analyze;
+    ss_escape_result   r;
+    bench_open(&b, SS_SOURCE_DIRECTORY "/examples/toy_cubic",
+               SS_SOURCE_DIRECTORY "/examples/toy_cubic/data.safetensors", "mse", 0.0, 0);
+    ss_escape_options_init(&options);
+    ss_analyze_options_init(&analyze);
+    options.until_minimum = true;
+    ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &r));
+    cr_expect(r.left && r.before.evidence == SS_EVIDENCE_HIGHER_ORDER && r.before.order == 3);
+    cr_expect(r.real >= 0.5 * r.predicted && r.predicted > 0.0);
+    /* L = (1 - w1 w2 w3)^2 falls fastest along the diagonal: 2 (r / sqrt 3)^3 to first order. */
+    cr_expect_float_eq(r.predicted, 2.0 * pow(r.step / sqrt(3.0), 3), 0.05 * r.predicted);
+    cr_expect(r.after.label == SS_LABEL_MINIMUM && r.loss_end < 1e-12);
+    ss_escape_result_destroy(&r);
+    bench_close(&b);
+}
+
 Test(follow, escape_from_a_minimum_moves_nothing, .init = ss_test_begin, .fini = ss_test_end)
 {
     bench              b;
