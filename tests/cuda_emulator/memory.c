@@ -33,7 +33,7 @@ static struct {
     emu_allocation *list;         /* sorted by address */
     int64_t         count, room;
     size_t          used;
-    uint64_t        serial;
+    uint64_t        serial, generation;
 } space;
 
 typedef struct range {
@@ -122,6 +122,11 @@ bool emu_memory_is_alias(uintptr_t address)
 uintptr_t emu_memory_device_of(uintptr_t alias)
 {
     return alias - space.alias + space.given;
+}
+
+uint64_t emu_memory_generation(void)
+{
+    return space.generation;
 }
 
 size_t emu_memory_used(void)
@@ -237,6 +242,7 @@ cudaError_t emu_memory_allocate(void **device, size_t bytes)
                                       .page_bytes = page_bytes,
                                       .serial = ++space.serial };
     space.count++;
+    space.generation++;
     space.used += bytes;
     *device = (void *)space.list[i].begin;
     return cudaSuccess;
@@ -292,6 +298,7 @@ cudaError_t emu_memory_free(void *device)
     mprotect(alias, a.page_bytes, PROT_NONE);
     memmove(&space.list[i], &space.list[i + 1], (size_t)(space.count - i - 1) * sizeof *space.list);
     space.count--;
+    space.generation++;
     space.used -= a.bytes;
     if (!whole) emu_stick(cudaErrorIllegalAddress);
     return cudaSuccess;
