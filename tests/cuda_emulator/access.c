@@ -132,19 +132,29 @@ static bool disabled(void)
 
 static inline void check(const volatile void *at, size_t bytes, bool write)
 {
-    static emu_allocation last; /* most accesses go where the one before went */
+    static struct { /* most accesses go where the one before went */
+        uintptr_t begin;
+        size_t    bytes;
+        uint64_t  generation;
+    } last;
     if (!emu_access.inside) return;
     uintptr_t address = (uintptr_t)at;
-    if (address - emu_access.stack < emu_access.stack_bytes || disabled()) return;
+    if (address - emu_access.stack < emu_access.stack_bytes) return;
+    if (address - last.begin < last.bytes && bytes <= last.bytes - (address - last.begin) &&
+        last.generation == emu_memory_generation)
+        return;
+    if (!write && address - emu_access.arguments < emu_access.arguments_bytes) return;
+    if (!write && address - (uintptr_t)__start_ss_emulator_builtin <
+                      (size_t)(__stop_ss_emulator_builtin - __start_ss_emulator_builtin))
+        return;
+    if (disabled()) return;
     if (emu_memory_is_alias(address)) {
-        uintptr_t device = emu_memory_device_of(address);
-        if (last.generation != emu_memory_generation() || device < last.begin ||
-            device + bytes > last.begin + last.bytes) {
-            const emu_allocation *a = emu_memory_find(device);
-            if (!a || device + bytes > a->begin + a->bytes) outside(address, bytes, write);
-            last = *a;
-            last.generation = emu_memory_generation();
-        }
+        uintptr_t             device = emu_memory_device_of(address);
+        const emu_allocation *a = emu_memory_find(device);
+        if (!a || device + bytes > a->begin + a->bytes) outside(address, bytes, write);
+        last.begin = address - (device - a->begin);
+        last.bytes = a->bytes;
+        last.generation = emu_memory_generation;
         return;
     }
     size_t    size;
@@ -155,12 +165,7 @@ static inline void check(const volatile void *at, size_t bytes, bool write)
         watch(address, bytes, write, memory);
         return;
     }
-    if (!write &&
-        (address - (uintptr_t)__start_ss_emulator_builtin <
-             (size_t)(__stop_ss_emulator_builtin - __start_ss_emulator_builtin) ||
-         address - emu_access.arguments < emu_access.arguments_bytes || is_constant(address, bytes)))
-        return;
-    if (emu_pinned((void *)address, bytes)) return;
+    if ((!write && is_constant(address, bytes)) || emu_pinned((void *)address, bytes)) return;
     outside(address, bytes, write);
 }
 

@@ -33,8 +33,10 @@ static struct {
     emu_allocation *list;         /* sorted by address */
     int64_t         count, room;
     size_t          used;
-    uint64_t        serial, generation;
+    uint64_t        serial;
 } space;
+
+uint64_t emu_memory_generation = 1;
 
 typedef struct range {
     uintptr_t begin;
@@ -122,11 +124,6 @@ bool emu_memory_is_alias(uintptr_t address)
 uintptr_t emu_memory_device_of(uintptr_t alias)
 {
     return alias - space.alias + space.given;
-}
-
-uint64_t emu_memory_generation(void)
-{
-    return space.generation;
 }
 
 size_t emu_memory_used(void)
@@ -242,7 +239,7 @@ cudaError_t emu_memory_allocate(void **device, size_t bytes)
                                       .page_bytes = page_bytes,
                                       .serial = ++space.serial };
     space.count++;
-    space.generation++;
+    emu_memory_generation++;
     space.used += bytes;
     *device = (void *)space.list[i].begin;
     return cudaSuccess;
@@ -298,7 +295,7 @@ cudaError_t emu_memory_free(void *device)
     mprotect(alias, a.page_bytes, PROT_NONE);
     memmove(&space.list[i], &space.list[i + 1], (size_t)(space.count - i - 1) * sizeof *space.list);
     space.count--;
-    space.generation++;
+    emu_memory_generation++;
     space.used -= a.bytes;
     if (!whole) emu_stick(cudaErrorIllegalAddress);
     return cudaSuccess;

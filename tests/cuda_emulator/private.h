@@ -75,7 +75,6 @@ typedef struct emu_allocation {
     size_t    page_bytes;
     uint64_t  serial;
     bool      damaged; /* reported already */
-    uint64_t  generation;
 } emu_allocation;
 cudaError_t           emu_memory_allocate(void **device, size_t bytes);
 cudaError_t           emu_memory_free(void *device);
@@ -85,13 +84,13 @@ bool                  emu_memory_contains(uintptr_t device); /* inside the devic
 bool                  emu_memory_is_alias(uintptr_t address);
 uintptr_t             emu_memory_device_of(uintptr_t alias);
 /* The alias of a range that lies inside one allocation, or NULL. */
-void    *emu_memory_alias(const void *device, size_t bytes);
-void     emu_memory_describe(uintptr_t device, char *text, size_t size);
-bool     emu_memory_guard(uintptr_t device, const char *after); /* checks the guards of one allocation */
-void     emu_memory_fill(void *alias, size_t bytes);            /* with signalling NaNs */
-uint64_t emu_memory_generation(void); /* changes with every allocation and release */
-size_t   emu_memory_used(void);
-int64_t  emu_memory_count(void);
+void *emu_memory_alias(const void *device, size_t bytes);
+void  emu_memory_describe(uintptr_t device, char *text, size_t size);
+bool  emu_memory_guard(uintptr_t device, const char *after); /* checks the guards of one allocation */
+void  emu_memory_fill(void *alias, size_t bytes);            /* with signalling NaNs */
+extern uint64_t emu_memory_generation;                       /* changes with every allocation and release */
+size_t          emu_memory_used(void);
+int64_t         emu_memory_count(void);
 
 cudaError_t emu_pinned_allocate(void **host, size_t bytes);
 cudaError_t emu_pinned_free(void *host);
