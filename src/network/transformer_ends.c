@@ -187,9 +187,9 @@ static ss_status vocabulary_head(ss_transformer *t)
     const int64_t                shape[2] = { c->vocabulary, c->table_width };
     ss_graph_head head = { .weight = t->table, .bias = -1, .cap = c->logit_cap, .classes = c->vocabulary };
     if (!c->tied) SS_TRY(ss_transformer_parameter(t, row->head, "weight", 2, shape, &head.weight));
-    if (row->head_bias)
-        SS_TRY(ss_transformer_parameter(t, row->head_bias_at != NULL ? row->head_bias_at : row->head, "bias",
-                                        1, &c->vocabulary, &head.bias));
+    /* Tied decoders store their bias elsewhere; one of its own has its own. */
+    const char *at = c->tied && row->head_bias_at != NULL ? row->head_bias_at : row->head;
+    if (row->head_bias) SS_TRY(ss_transformer_parameter(t, at, "bias", 1, &c->vocabulary, &head.bias));
     t->graph->head = head;
 fail:
     return status;

@@ -415,9 +415,9 @@ def tf_bert_cls():
 def tf_bert_mlm():
     ids, labels = tokens(12, 3), torch.full((3, 6), IGNORED)
     labels[0, 1], labels[0, 4], labels[1, 2], labels[2, 0] = 5, 7, 3, 11
-    return Case("", encoder("BertForMaskedLM", tie_word_embeddings=False),
+    return Case("", encoder("BertForMaskedLM", hidden_act="silu"),
                 {"input_ids": ids, "attention_mask": torch.tensor(MASK)}, labels, "masked_lm",
-                "BERT masked language model with a decoder of its own")
+                "BERT masked language model, tied, SiLU in the blocks and in the transform")
 
 
 def padded(mask):

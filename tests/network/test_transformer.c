@@ -98,7 +98,9 @@ TRANSFORMER(what_is_not_understood_is_refused)
           "qk_layernorm: is not supported" },
         { LLAMA("phi", "PhiForCausalLM", HEADS ", \"partial_rotary_factor\": 0.1"),
           "expected an even number" },
-        { LLAMA("bert", "BertForMaskedLM", HEADS ", \"position_embedding_type\": \"relative_key\""),
+        { LLAMA("bert", "BertForMaskedLM",
+                ", \"num_attention_heads\": 4"
+                ", \"position_embedding_type\": \"relative_key\""),
           "position_embedding_type: is not supported: expected \"absolute\"" },
         { LLAMA("bert", "BertForMaskedLM", ", \"num_attention_heads\": 4, \"is_decoder\": true"),
           "is_decoder" },
