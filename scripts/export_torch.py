@@ -437,7 +437,9 @@ def export_huggingface(model, x, y, out, weight_decay=0.0):
     labels = (y if y is not None else inputs["input_ids"]).long()
     exact = copy.deepcopy(model).cpu().double().eval()
     if hasattr(exact, "set_attn_implementation"):
-        exact.set_attn_implementation("eager")
+        exact.set_attn_implementation("eager")      # fused attention may round to float32 inside
+    if hasattr(exact.config, "_experts_implementation"):
+        exact.config._experts_implementation = "eager"      # grouped products know no float64
     trainable = {name for name, p in exact.named_parameters() if p.requires_grad}
     total, count = 0.0, 0
     batch = 8
@@ -463,10 +465,16 @@ def export_huggingface(model, x, y, out, weight_decay=0.0):
             square += float((gradient ** 2).sum())
     spec = {"loss": loss, "weight_decay": weight_decay, "expect_loss": value, "expect_gradient_norm": math.sqrt(square),
             "written_by": f"export_torch.py, torch {torch.__version__}"}
-    if len(trainable) < len(list(model.parameters())):
-        spec["trainable"] = sorted(trainable)
     os.makedirs(out, exist_ok=True)
     model.save_pretrained(out, safe_serialization=True)
+    if len(trainable) < len(list(model.parameters())):
+        spec["trainable"] = sorted(trainable)
+        published = {name for file in os.listdir(out) if file.endswith(".safetensors") and file != "data.safetensors"
+                     for name in read_safetensors(os.path.join(out, file))}
+        strange = sorted(trainable - published)
+        if strange:
+            raise ExportError(f"{strange[0]} is not called so in the file that transformers writes; freeze nothing here, "
+                              "and choose with --parameters instead")
     write_safetensors(os.path.join(out, "data.safetensors"), {**inputs, "labels": labels})
     write_json(os.path.join(out, "objective.json"), spec)
     return spec

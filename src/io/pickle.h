@@ -33,7 +33,8 @@ struct ss_pickle_class;
 
 struct ss_pickle_value {
     ss_pickle_kind kind;
-    bool           seen; /* by who walks over the values; false at first */
+    bool           seen;   /* by who walks over the values; false at first */
+    bool           looked; /* likewise, by who only searches them */
     union {
         int64_t integer; /* BOOLEAN, INTEGER */
         double  real;    /* REAL */

@@ -232,6 +232,12 @@ static ss_status make_dictionary(ss_pickle *p, const ss_pickle_class *class, con
     bool                   pairs = from->kind == SS_PICKLE_LIST || from->kind == SS_PICKLE_TUPLE;
     if (!pairs && from->kind != SS_PICKLE_DICTIONARY)
         SS_TRY(ss_pickle_fail(p, "%s is made from %s", class->name, ss_pickle_kind_text(from)));
+    /* Every item stands in the pickle, which real ones copy once: a list that is copied again and again would
+     * take memory beyond any multiple of the file. */
+    p->copied += from->as.list.count;
+    if (p->copied > p->size)
+        SS_TRY(ss_pickle_fail(p, "%s: %lld items are copied in a pickle of %lld bytes", class->name,
+                              (long long)p->copied, (long long)p->size));
     for (int64_t i = 0; i < from->as.list.count; i++) {
         ss_pickle_value *item = from->as.list.items[i];
         if (!pairs) {

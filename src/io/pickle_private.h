@@ -27,7 +27,8 @@ struct ss_pickle {
     int64_t              n_marks, marks_room;
     ss_pickle_value    **memo; /* [memo_room]; NULL = never put; owned */
     int64_t              memo_room;
-    ss_pickle_value     *root; /* what STOP found */
+    int64_t              copied; /* items that calls copied so far */
+    ss_pickle_value     *root;   /* what STOP found */
 };
 
 /* SS_ERROR_INPUT with path, where, and the byte of the running opcode before the text. */

@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SS_DEEPEST      16    /* dictionaries in dictionaries that are followed */
-#define SS_TENSOR_NAME  1024  /* bytes of a flattened name, with its end */
-#define SS_MOST_SCALARS 65536 /* values beside the weights that are kept */
-#define SS_LONGEST_LIST 4096  /* elements of a list beside the weights that is kept */
+#define SS_DEEPEST      16        /* dictionaries in dictionaries that are followed */
+#define SS_TENSOR_NAME  1024      /* bytes of a flattened name, with its end */
+#define SS_MOST_SCALARS 65536     /* values beside the weights that are kept */
+#define SS_LONGEST_LIST 4096      /* elements of a list beside the weights that is kept */
+#define SS_MOST_TEXT    (1 << 20) /* bytes of strings beside the weights that are kept */
 
 static const char *const wrappers[] = { "model", "state_dict", "model_state_dict", "module" };
 
@@ -51,13 +52,15 @@ static int64_t count_tensors(const ss_pickle_value *dictionary)
 }
 
 /* Does it hold tensors, itself or one level below? */
-static bool holds_tensors(const ss_pickle_value *value)
+static bool holds_tensors(ss_pickle_value *value)
 {
     if (value->kind != SS_PICKLE_DICTIONARY) return false;
     if (count_tensors(value) > 0) return true;
     for (int64_t i = 1; i < value->as.list.count; i += 2) {
-        const ss_pickle_value *inner = value->as.list.items[i];
-        if (inner->kind == SS_PICKLE_DICTIONARY && count_tensors(inner) > 0) return true;
+        ss_pickle_value *inner = value->as.list.items[i];
+        if (inner->kind != SS_PICKLE_DICTIONARY || inner->looked) continue;
+        inner->looked = true; /* it may stand here many times, and hold much that is no tensor */
+        if (count_tensors(inner) > 0) return true;
     }
     return false;
 }
@@ -250,6 +253,7 @@ static ss_status clean(ss_archive *archive, ss_torch_state *state, const char *k
 typedef struct scalars {
     ss_archive *archive;
     int64_t     count; /* values kept so far */
+    int64_t     text;  /* bytes of keys and strings so far */
 } scalars;
 
 static ss_status no_memory(const scalars *s)
@@ -273,6 +277,14 @@ fail:
     return status;
 }
 
+/* May this string be kept? One string may stand in many places. */
+static bool keeps_text(scalars *s, const ss_pickle_value *value)
+{
+    s->text += value->as.text.length;
+    return s->text <= SS_MOST_TEXT &&
+           memchr(value->as.text.bytes, '\0', (size_t)value->as.text.length) == NULL;
+}
+
 static bool is_training(const ss_pickle_value *key)
 {
     for (size_t i = 0; i < SS_COUNT(training); i++) {
@@ -290,9 +302,7 @@ static ss_status dictionary_to_json(scalars *s, ss_pickle_value *value, int dept
     if ((*json = json_object()) == NULL) return no_memory(s);
     for (int64_t i = 0; i + 1 < value->as.list.count; i += 2) {
         const ss_pickle_value *key = value->as.list.items[i];
-        if (key->kind != SS_PICKLE_TEXT || memchr(key->as.text.bytes, '\0', (size_t)key->as.text.length) ||
-            (depth == 0 && is_training(key)))
-            continue;
+        if (key->kind != SS_PICKLE_TEXT || !keeps_text(s, key) || (depth == 0 && is_training(key))) continue;
         SS_TRY(to_json(s, value->as.list.items[i + 1], depth + 1, &member));
         /* A key that is no UTF-8 is left out. */
         if (member != NULL) (void)json_object_set_new(*json, key->as.text.bytes, member);
@@ -321,8 +331,7 @@ static ss_status to_json(scalars *s, ss_pickle_value *value, int depth, json_t *
     case SS_PICKLE_INTEGER: *json = json_integer(value->as.integer); break;
     case SS_PICKLE_REAL: *json = json_real(value->as.real); break;
     case SS_PICKLE_TEXT:
-        if (memchr(value->as.text.bytes, '\0', (size_t)value->as.text.length) == NULL)
-            *json = json_stringn(value->as.text.bytes, (size_t)value->as.text.length);
+        if (keeps_text(s, value)) *json = json_stringn(value->as.text.bytes, (size_t)value->as.text.length);
         break;
     default: break;
     }

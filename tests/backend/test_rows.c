@@ -2,6 +2,12 @@
  * the router in all its sweeps. */
 #include "device.h"
 
+static void begin(void)
+{
+    ss_test_begin();
+    ss_test_require(ss_context_set_threads(ss_test_context, 1));
+}
+
 typedef struct shape {
     int64_t lanes, rows, cols, table;
 } shape;
@@ -43,7 +49,7 @@ static int64_t *make_ids(const shape *s)
     return ids;
 }
 
-Test(rows, gather, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, gather, .init = begin, .fini = ss_test_end)
 {
     DEVICE_EACH(d)
     {
@@ -75,7 +81,7 @@ Test(rows, gather, .init = ss_test_begin, .fini = ss_test_end)
 }
 
 /* Twice, with one thread and with two: repeated rows are added in one order, so the bits are the same. */
-Test(rows, scatter, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, scatter, .init = begin, .fini = ss_test_end)
 {
     DEVICE_EACH(d)
     {
@@ -121,7 +127,7 @@ Test(rows, scatter, .init = ss_test_begin, .fini = ss_test_end)
     }
 }
 
-Test(rows, ids_outside_the_table, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, ids_outside_the_table, .init = begin, .fini = ss_test_end)
 {
     static const int64_t ids[] = { 0, 3 };
     device               d = { .real = SS_FLOAT32 };
@@ -144,7 +150,7 @@ static tensor column(device *d, const shape *s, bool output)
                   : tensor_random(d, s->lanes, s->rows, 1, 5, stride);
 }
 
-Test(rows, scale, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, scale, .init = begin, .fini = ss_test_end)
 {
     DEVICE_EACH(d)
     {
@@ -173,7 +179,7 @@ Test(rows, scale, .init = ss_test_begin, .fini = ss_test_end)
     }
 }
 
-Test(rows, dot, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, dot, .init = begin, .fini = ss_test_end)
 {
     DEVICE_EACH(d)
     {
@@ -297,7 +303,7 @@ static void check_router(device *d, int64_t rows, int64_t n, int64_t top_k, int6
     ss_free(ss_test_context, naive);
 }
 
-Test(rows, router, .init = ss_test_begin, .fini = ss_test_end)
+Test(rows, router, .init = begin, .fini = ss_test_end)
 {
     static const int64_t cases[][4] = {
         { 1, 1, 1, 1 }, { 5, 3, 1, 2 }, { 7, 8, 2, 1 }, { 4, 9, 9, 3 }, { 300, 65, 6, 2 }

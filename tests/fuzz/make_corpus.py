@@ -397,6 +397,7 @@ to("ok_nested", {"model": {"_orig_mod.h.0.a": view(), "_orig_mod.b": view((3,), 
                  "model_args": {"n_layer": 2, "bias": False, "name": "x\ty", "rate": 1.5, "none": None,
                                 "list": [1, (2, "z")]}, "iter_num": -7}, data=(bytes(24), bytes(12)))
 to("ok_big", W, order=b"big")
+raw("ok_long_text", code_of({"model": W}) + code_of("k" * 3000) + b"q\0" + code_of(1) + b"sX\1\0\0\0t](" + b"h\0" * 600 + b"es.")
 to("ok_no_order", W, order=None, folder=b"")
 to("ok_transposed", {"a": view((3, 2), (1, 3)), "module.b": view((1, 2), (77, 1), 4, storage("1", 6))},
    data=(bytes(24), bytes(24)))
@@ -458,6 +459,11 @@ raw("laughs", b"}q\0" + b"".join(b"}q%c(K\0h%cK\1h%cu" % (i, i - 1, i - 1) for i
     b"}(X\1\0\0\0wh\x0bX\1\0\0\0a" + code_of(view()) + b"u.", "stands twice or contains itself")
 raw("deep", b"}(X\1\0\0\0a" + code_of(view()) + b"X\1\0\0\0b" + b"}X\1\0\0\0b" * 40 + b"}" + b"s" * 40 + b"u.",
     "is nested too deeply")
+raw("no_pairs", b"ccollections\nOrderedDict\n](K\1e\x85R.", "collections.OrderedDict: item 0 is no pair")
+raw("copies_counter", b"}(" + b"K\1K\1" * 400 + b"uq\0}(" + b"".join(
+    b"K%cccollections\nCounter\nh\0\x85R" % i for i in range(200)) + b"u.", "items are copied in a pickle of")
+raw("copies_pairs", b"](" + b"K\1K\1\x86" * 400 + b"eq\0}(" + b"".join(
+    b"K%cccollections\nOrderedDict\nh\0\x85R" % i for i in range(200)) + b"u.", "items are copied in a pickle of")
 raw("deep_lists", b"]" * 20000 + b"a" * 19999 + b".", "the checkpoint is a list")
 raw("deep_tuples", b")" + b"\x85" * 20000 + b".", "the checkpoint is a tuple")
 raw("persistent_text", b"X\1\0\0\0aQ.", "persistent id: expected")

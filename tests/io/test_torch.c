@@ -161,6 +161,29 @@ Test(torch, nanogpt, .init = ss_test_begin, .fini = ss_test_end)
     ss_archive_close(archive);
 }
 
+/* One string in six hundred places, 1.8 MB together: what is kept of it has a bound. */
+Test(torch, scalars_are_bounded, .init = ss_test_begin, .fini = ss_test_end)
+{
+    ss_archive   *archive = NULL;
+    ss_json      *json = NULL;
+    ss_json_value root, list;
+    ss_test_require(ss_archive_open(ss_test_context,
+                                    SS_SOURCE_DIRECTORY "/tests/fuzz/corpus/torch/ok_long_text", &archive));
+    ss_test_require(ss_archive_scalars(archive, &json));
+    root = ss_json_root(json);
+    ss_test_require(ss_json_member(&root, "t", SS_JSON_ARRAY, &list));
+    cr_assert(ss_json_length(&list) == 600);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < 600; i++) {
+        ss_json_value element;
+        ss_test_require(ss_json_element(&list, i, SS_JSON_ANY, &element));
+        kept += ss_json_is(&element, SS_JSON_STRING);
+    }
+    cr_assert(kept > 300 && kept < 350, "%lld strings", (long long)kept);
+    ss_json_free(json);
+    ss_archive_close(archive);
+}
+
 Test(torch, other_dictionaries, .init = ss_test_begin, .fini = ss_test_end)
 {
     ss_archive *archive = open_file("lightning.ckpt");

@@ -305,6 +305,48 @@ class Export(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(done.returncode, 3, done.stdout)
 
+    def check_huggingface(self, model, x, y, **options):
+        """Exported and read by the program, which verifies loss and gradient norm; returns objective.json."""
+        program = os.environ.get("SADDLESCOPE")
+        if not program:
+            self.skipTest("SADDLESCOPE does not name the program")
+        spec = export(model, x, y, self.out, **options)
+        result = os.path.join(self.folder.name, "result.json")
+        done = subprocess.run([program, "gradient", self.out, "--json", result], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(result) as file:
+            found = json.load(file)["result"]
+        # the classes round rotary angles and some norms to float32 whatever they are given
+        self.assertAlmostEqual(found["loss"] / spec["expect_loss"], 1, places=5)
+        self.assertAlmostEqual(found["norm"] / spec["expect_gradient_norm"], 1, places=5)
+        return spec
+
+    def test_huggingface_models(self):
+        try:
+            import transformers as t
+        except ImportError:
+            self.skipTest("transformers is absent: no Hugging Face model is exported")
+        sizes = dict(vocab_size=31, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+                     max_position_embeddings=16)
+        ids = torch.randint(3, 31, (5, 12))
+        mask = torch.ones_like(ids)
+        mask[1, 8:] = 0
+        labels = ids.masked_fill(mask == 0, -100)
+        gpt2 = t.GPT2LMHeadModel(t.GPT2Config(vocab_size=31, n_positions=16, n_embd=16, n_layer=2, n_head=2))
+        self.check_huggingface(gpt2, {"input_ids": ids, "attention_mask": mask}, labels, weight_decay={"*.weight": 1e-2})
+        self.check_huggingface(t.LlamaForCausalLM(t.LlamaConfig(**sizes)), ids, None)
+        self.check_huggingface(t.MixtralForCausalLM(t.MixtralConfig(**sizes, num_key_value_heads=1, num_local_experts=3)),
+                               ids, None)
+        bert = t.BertForSequenceClassification(t.BertConfig(**sizes, num_labels=3))
+        bert.bert.embeddings.requires_grad_(False)
+        spec = self.check_huggingface(bert, {"input_ids": ids, "attention_mask": mask}, torch.tensor([0, 1, 2, 1, 0]))
+        self.assertNotIn("bert.embeddings.word_embeddings.weight", spec["trainable"])
+        vit = t.ViTForImageClassification(t.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                                                      intermediate_size=24, image_size=8, patch_size=4, num_labels=4))
+        self.check_huggingface(vit, torch.randn(6, 3, 8, 8), torch.tensor([0, 1, 2, 3, 1, 0]))
+        with self.assertRaises(ExportError):
+            export(t.BertForTokenClassification(t.BertConfig(**sizes)), ids, labels, self.out)
+
     def test_decay_options(self):
         self.assertEqual(export_torch.parse_decay(None), 0.0)
         self.assertEqual(export_torch.parse_decay(["1e-3"]), 1e-3)

@@ -94,7 +94,7 @@ static void SS_LEVEL(tangents)(const attention_view *v, const real *restrict mu,
     }
 }
 
-/* w := U_at in place of P_at, u := P_t in place of U_t; e and u are given when the scores have a tangent */
+/* w := U_at in place of P_at, and where the scores have a tangent u := P_t in place of U_t */
 static inline __attribute__((always_inline)) void
 SS_LEVEL(second_order_row)(int64_t begin, int64_t end, real cap, real mu, real D_t, const real *restrict p,
                            const real *restrict t, const real *restrict e, real *restrict u, real *restrict w,
@@ -102,30 +102,35 @@ SS_LEVEL(second_order_row)(int64_t begin, int64_t end, real cap, real mu, real D
 {
     for (int64_t c = begin; c < end; c++) {
         real u_t = moves ? u[c] : 0, slope = capped ? SS_LEVEL(attention_slope)(t[c]) : 1;
-        real p_t = SS_LEVEL(attention_p_t)(p[c], slope * u_t, mu);
-        real s_at = SS_LEVEL(attention_s_at)(p[c], moves ? p_t : 0, moves ? e[c] : 0, w[c], D_t);
+        real p_t = moves ? SS_LEVEL(attention_p_t)(p[c], slope * u_t, mu) : 0;
+        real s_at = SS_LEVEL(attention_s_at)(p[c], p_t, moves ? e[c] : 0, w[c], D_t);
         if (moves) u[c] = p_t;
-        w[c] = !capped ? s_at
-               : moves ? SS_LEVEL(attention_u_at)(t[c], cap, u_t, p[c] * e[c], s_at)
-                       : slope * s_at;
+        if (capped && moves)
+            w[c] = SS_LEVEL(attention_u_at)(t[c], cap, u_t, p[c] * e[c], s_at);
+        else
+            w[c] = slope * s_at;
     }
 }
 
-static void SS_LEVEL(second_order)(const attention_view *v, real cap, const real *restrict mu,
+/* All tiles are there; t is read when there is a cap (cap > 0), e, u and mu when the scores have a tangent
+ * (`moves`). Each of the four loops is compiled for itself. */
+static void SS_LEVEL(second_order)(const attention_view *v, real cap, bool moves, const real *restrict mu,
                                    const real *restrict D_t, const real *restrict p, const real *restrict t,
                                    const real *restrict e, real *restrict u, real *restrict w)
 {
-    for (int64_t r = 0; r < v->queries; r++, p += SS_TILE, w += SS_TILE) {
-        int64_t begin, end, at = r * SS_TILE;
+    for (int64_t r = 0; r < v->queries;
+         r++, p += SS_TILE, t += SS_TILE, e += SS_TILE, u += SS_TILE, w += SS_TILE) {
+        int64_t begin, end;
         SS_LEVEL(seen)(v, r, &begin, &end);
-        if (t && e) SS_LEVEL(second_order_row)
-        (begin, end, cap, mu[r], D_t[r], p, t + at, e + at, u + at, w, true, true);
-        else if (t)
-            SS_LEVEL(second_order_row)(begin, end, cap, 0, D_t[r], p, t + at, NULL, NULL, w, true, false);
-        else if (e) SS_LEVEL(second_order_row)(begin, end, cap, mu[r], D_t[r], p, NULL, e + at, u + at, w,
-                                               false, true);
-        else SS_LEVEL(second_order_row)(begin, end, cap, 0, D_t[r], p, NULL, NULL, NULL, w, false, false);
-        if (e) SS_LEVEL(clear_unseen)(v, begin, end, u + at);
+        if (cap > 0 && moves)
+            SS_LEVEL(second_order_row)(begin, end, cap, mu[r], D_t[r], p, t, e, u, w, true, true);
+        else if (cap > 0)
+            SS_LEVEL(second_order_row)(begin, end, cap, 0, D_t[r], p, t, e, u, w, true, false);
+        else if (moves)
+            SS_LEVEL(second_order_row)(begin, end, cap, mu[r], D_t[r], p, t, e, u, w, false, true);
+        else
+            SS_LEVEL(second_order_row)(begin, end, cap, 0, D_t[r], p, t, e, u, w, false, false);
+        if (moves) SS_LEVEL(clear_unseen)(v, begin, end, u);
         SS_LEVEL(clear_unseen)(v, begin, end, w);
     }
 }

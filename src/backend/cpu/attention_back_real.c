@@ -125,8 +125,7 @@ static void second_order_scores(const plan *w, const stage *s, const meeting *m,
                         s->u_at);
     if (!p->o_at.data && !w->values_t) memset(s->u_at, 0, (size_t)(SS_TILE * SS_TILE) * sizeof(real));
     SS_AT_LEVEL(a->level, second_order)
-    (v, (real)p->cap, mu, w->D_t + lane * w->rows + m->row, s->p, t, w->of_scores ? s->e : NULL, s->u_t,
-     s->u_at);
+    (v, (real)p->cap, w->of_scores, mu, w->D_t + lane * w->rows + m->row, s->p, s->t, s->e, s->u_t, s->u_at);
 }
 
 /* TANGENT_BACKWARD of one lane, from P, U_a and P_a - D. */
