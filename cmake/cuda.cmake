@@ -1,7 +1,7 @@
 # The CUDA backend, cuda/*.cu, into the library. SS_CUDA says how:
 #   auto      built when nvcc is found                  on        nvcc must be there
 #   off       not built                                 emulated  compiled for the host, run by tests/cuda_emulator
-# The runtime is linked statically, cuBLAS and cuSOLVER as shared libraries; none of them needs a driver to start.
+# The runtime is linked statically and needs no driver to start; cuBLAS and cuSOLVER are loaded at run time.
 set(SS_CUDA_ARCHITECTURES "80;90;100" CACHE STRING "Compute capabilities; PTX of the last serves newer devices")
 if(NOT SS_CUDA MATCHES "^(auto|on|off|emulated)$")
   message(FATAL_ERROR "SS_CUDA must be auto, on, off or emulated, found '${SS_CUDA}'")
@@ -44,6 +44,7 @@ find_package(CUDAToolkit REQUIRED)
 add_library(saddlescope_cuda OBJECT ${SS_CUDA_SOURCES})
 target_include_directories(saddlescope_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_compile_features(saddlescope_cuda PRIVATE cuda_std_17)
+target_compile_definitions(saddlescope_cuda PRIVATE SS_CUDA_LIBRARY_DIRECTORY="${CUDAToolkit_LIBRARY_DIR}")
 target_compile_options(saddlescope_cuda PRIVATE -Xcompiler=-fno-exceptions,-fno-rtti)
 if(SS_WERROR)
   target_compile_options(saddlescope_cuda PRIVATE --Werror=all-warnings)
@@ -51,5 +52,5 @@ endif()
 target_sources(saddlescope PRIVATE $<TARGET_OBJECTS:saddlescope_cuda>)
 set_target_properties(saddlescope PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
 target_compile_definitions(saddlescope PRIVATE SS_WITH_CUDA)
-target_link_libraries(saddlescope PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cusolver)
+target_link_libraries(saddlescope PRIVATE CUDA::cudart_static)
 message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")

@@ -77,6 +77,7 @@ static ss_status device_start(ss_cuda_device *device)
     ss_context    *context = device->context;
     cudaDeviceProp properties;
     SS_RETURN(find_device(context, device->index, &properties));
+    SS_RETURN(ss_cuda_load_cublas(context)); /* every product needs it: rather refused now than then */
     SS_CUDA(context, cudaSetDevice(device->index), "device %d", device->index);
     SS_RETURN(ss_cuda_queue_open(device, &device->queue));
     ss_status status = probe(device);

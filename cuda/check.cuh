@@ -13,11 +13,7 @@
 #define SS_CUDA_CHECK_CUH
 
 #include "launch.cuh"
-
-#include <cublas_v2.h>
-#include <cusolverDn.h>
-
-#include "backend/backend.h"
+#include "libraries.cuh"
 
 ss_status ss_cuda_check(ss_context *context, cudaError_t error, const char *call, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -2,6 +2,7 @@
  *
  *     backend.cu      the classes, opening and closing a device
  *     check.cu        messages of failed calls
+ *     libraries.cu    cuBLAS and cuSOLVER, loaded at run time
  *     memory.cu       memory, queues, events, bytes; scratch and staging
  *     graph.cu        a run of calls captured and replayed
  *     one file per family of primitives: convert gemm pointwise norm loss elementwise vectors eigen

@@ -16,6 +16,7 @@ static ss_status open_solver(ss_queue *q)
     ss_context        *context = q->device->context;
     cusolverDnHandle_t solver = nullptr;
     if (q->solver) return SS_OK;
+    SS_RETURN(ss_cuda_load_cusolver(context));
     if (ss_allocation_fails(context))
         return ss_fail(context, SS_ERROR_MEMORY, "cusolverDnCreate: no memory for a handle");
     SS_CUDA(context, cusolverDnCreate(&solver), "device %d", q->device->index);
