@@ -40,7 +40,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from eigs' -l below -x -d 'al
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l blocks -x -a 'tensor module layer' -d 'also the extreme eigenvalues of every diagonal block: one tensor, module or layer at a time'
 complete -c saddlescope -n '__fish_seen_subcommand_from hvp' -l vector -r -F -d 'vector to multiply: safetensors, one tensor per parameter, named like the weights'
 complete -c saddlescope -n '__fish_seen_subcommand_from hvp' -l random -x -d 'multiply a vector of independent standard normal numbers instead'
-complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l along -x -d 'direction: low[:K], high[:K] (eigenvectors), gradient, random[:SEED] or FILE.safetensors (a vector); twice for a plane (default low)'
+complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l along -x -d 'direction: low[:K], high[:K] (eigenvectors), gradient, random[:SEED] or FILE.safetensors[:NAME] (a vector); twice for a plane (default low)'
 complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l towards -x -d 'the first direction leads to the weights of this file, which lie at 1'
 complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l path -x -d 'mark these weights, projected, one after the other from the networks own; repeatable'
 complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l range -x -d 'show +-X along directions of unit length (default: three times as far as the model is good to a tenth)'

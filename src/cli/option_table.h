@@ -140,7 +140,7 @@
     row(RANDOM, "random", "SEED", INTEGER, SS_ON(HVP), CHOICE, 0, 9e15, NULL, NULL, \
         "multiply a vector of independent standard normal numbers instead") \
     row(ALONG, "along", "WHAT", TEXTS, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \
-        "direction: low[:K], high[:K] (eigenvectors), gradient, random[:SEED] or FILE.safetensors (a vector); twice for a plane (default low)") \
+        "direction: low[:K], high[:K] (eigenvectors), gradient, random[:SEED] or FILE.safetensors[:NAME] (a vector); twice for a plane (default low)") \
     row(TOWARDS, "towards", "WEIGHTS", TEXT, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \
         "the first direction leads to the weights of this file, which lie at 1") \
     row(PATH, "path", "WEIGHTS", TEXTS, SS_ON(SLICE), CHOICE, 0, 0, NULL, NULL, \

@@ -36,7 +36,23 @@ fail:
     return status;
 }
 
-/* "low", "low:3", "high:2", "random:7", "gradient", or a file with one vector. */
+/* FILE.safetensors with one vector, or FILE.safetensors:NAME, one of several. */
+static ss_status read_direction(ss_workload *w, const char *text, double *packed)
+{
+    static const char end[] = ".safetensors:";
+    ss_status         status = SS_OK;
+    char             *path = NULL;
+    const char       *name = strstr(text, end);
+    if (name == NULL) return ss_vector_read(w->context, text, w->network, packed);
+    name += sizeof end - 1;
+    SS_TRY(ss_format(w->context, &path, "%.*s", (int)(name - text - 1), text));
+    SS_TRY(ss_vector_read_named(w->context, path, name, w->network, packed));
+fail:
+    ss_free(w->context, path);
+    return status;
+}
+
+/* "low", "low:3", "high:2", "random:7", "gradient", or a file. */
 static ss_status parse_direction(ss_workload *w, const char *text, ss_slice_direction *d, double **packed)
 {
     static const struct {
@@ -64,11 +80,11 @@ static ss_status parse_direction(ss_workload *w, const char *text, ss_slice_dire
     }
     if (strchr(text, '.') == NULL && strchr(text, '/') == NULL)
         SS_FAIL(w->context, SS_ERROR_USAGE,
-                "--along %s: no such direction; low[:K], high[:K], gradient, random[:SEED], or a file "
-                "FILE.safetensors with one vector",
+                "--along %s: no such direction; low[:K], high[:K], gradient, random[:SEED], or a vector's "
+                "FILE.safetensors[:NAME]",
                 text);
     SS_TRY(SS_NEW_ARRAY(w->context, ss_network_n(w->network), packed));
-    SS_TRY(ss_vector_read(w->context, text, w->network, *packed));
+    SS_TRY(read_direction(w, text, *packed));
     *d = (ss_slice_direction){ .kind = SS_SLICE_VECTOR, .packed = *packed };
 fail:
     return status;

@@ -174,6 +174,25 @@ Test(spectra, slice_along_files_and_the_gradient, .init = ss_test_begin, .fini =
     }
 }
 
+/* A witness that analyze has saved: the loss falls along it as the verdict says. */
+Test(spectra, slice_along_a_saved_witness, .init = ss_test_begin, .fini = ss_test_end)
+{
+    json_t *document = NULL;
+    enter();
+    ss_test_run(&run, "analyze", SADDLE, "--save-vectors", "w.safetensors", "--quiet", NULL);
+    succeed();
+    ss_test_run(&run, "slice", SADDLE, "--along", "w.safetensors:witness", "--quiet", "--json", "s.json",
+                NULL);
+    succeed();
+    json_t *axis = json_array_get(json_object_get(result_of("s.json", &document), "axis"), 0);
+    cr_expect(fabs(number(axis, "curvature") + 2) < 1e-12);
+    json_decref(document);
+    ss_test_run(&run, "slice", SADDLE, "--along", "w.safetensors", "--quiet", NULL);
+    cr_expect(run.exit_status == 3 && strstr(run.err, "w.safetensors:NAME") != NULL, "%s", run.err);
+    ss_test_run(&run, "slice", SADDLE, "--along", "w.safetensors:other", "--quiet", NULL);
+    cr_expect(run.exit_status == 3 && strstr(run.err, "other/") != NULL, "%s", run.err);
+}
+
 /* ---- density and trace ----------------------------------------------------------------------------------
  */
 
