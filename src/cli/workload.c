@@ -146,7 +146,8 @@ ss_network_options ss_workload_network_options(const ss_workload *w)
                                  .n_include = chosen ? (int32_t)include->n_texts : w->stated.n_trainable,
                                  .n_exclude = (int32_t)exclude->n_texts,
                                  .n_decay = w->stated.n_decay,
-                                 .seed = (uint64_t)ss_integer_of(s, SEED) };
+                                 .seed = (uint64_t)ss_integer_of(s, SEED),
+                                 .seeded = s->command == SS_COMMAND_STUDY };
 }
 
 ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
