@@ -65,7 +65,6 @@ static ss_status compute(ss_context *context, const ss_study_plan *plan, int64_t
                                .width = plan->widths[number / plan->n_seeds],
                                .seed = plan->seeds[number % plan->n_seeds] };
     memcpy(point->setup, plan->setup, sizeof point->setup);
-    o.seeded = true;
     o.seed = (uint64_t)point->seed;
     how.precision = SS_FLOAT64;
     if (how.memory == 0)

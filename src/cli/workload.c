@@ -139,7 +139,8 @@ ss_network_options ss_workload_network_options(const ss_workload *w)
                                    .base = ss_text_of(s, BASE),
                                    .init_random = ss_given(s, INIT_RANDOM),
                                    .init_missing = missing->texts,
-                                   .n_init_missing = (int32_t)missing->n_texts };
+                                   .n_init_missing = (int32_t)missing->n_texts,
+                                   .seeded = s->command == SS_COMMAND_STUDY };
     if (options.init_random) options.init_seed = (uint64_t)ss_integer_of(s, INIT_RANDOM);
     ss_network_fit_data(w->dataset, &options);
     return options;

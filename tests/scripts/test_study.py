@@ -201,6 +201,26 @@ class Interrupted(unittest.TestCase):
             self.assertEqual(done.returncode, 3)
             self.assertIn("line 2: column 'setup'", done.stderr)
 
+    def test_architectures_need_no_weights_and_decay_is_the_default(self):
+        with tempfile.TemporaryDirectory() as folder:
+            network, table, document = (os.path.join(folder, name) for name in ("network.json", "s.csv", "s.json"))
+            layers = [{"type": "Linear", "in_features": 64, "out_features": 2}, {"type": "Tanh"},
+                      {"type": "Linear", "in_features": 2, "out_features": 10}]
+            with open(network, "w") as file:
+                json.dump({"input_shape": [64], "layers": layers}, file)
+            plain = [a for a in SMALL if a not in ("--weight-decay", "1e-3")]
+            for source in network, "mlp:64-2-10:tanh":
+                done = run("study", source, *plain[1:], "--seeds", "0..1", "--output", table, "--json", document,
+                           "--quiet")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                with open(document) as file:
+                    self.assertIn("decay 0.001 on 4 parameters", json.load(file)["run"]["objective"])
+                points = rows(table)
+                self.assertTrue(all(p["end"] == "critical" for p in points), points)
+                values = [[p[c] for c in ("loss", "negative", "gradient")] for p in points]
+                first = values if source == network else first
+            self.assertEqual(first, values, "the same network by another name")
+
     def test_wrong_usage_is_named(self):
         for arguments, part in (["--seeds", "3..1"], "backwards"), (["--seeds", "1,1"], "twice"), \
                 (["--seeds", "x"], "no list"), (["--widths", "0"], "outside"), (["--resume"], "--output"), \
