@@ -258,7 +258,7 @@ static ss_status experts(block *b, int32_t *value)
     ss_status                    status = SS_OK;
     ss_transformer              *t = b->t;
     const ss_transformer_config *c = t->config;
-    int32_t                      x = *value, routes = *value, share, sum = -1;
+    int32_t                      x = *value, routes = x, share, sum = -1;
     const int64_t                shape[2] = { t->tokens, 1 }, strides[2] = { c->experts, 1 };
     SS_TRY(ss_transformer_linear(t, name_of(b, c->row->names->router), c->experts, false, false, &routes));
     const int32_t scores = routes;

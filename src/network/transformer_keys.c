@@ -37,6 +37,8 @@ static const rule rules[] = {
     { "*_token_id", ANYTHING, NULL }, /* the padding of a batch is in its attention_mask */
     { "decoder_start_token_id", ANYTHING, NULL },
     { "prefix", ANYTHING, NULL },
+    { "directionality", ANYTHING, NULL },
+    { "unsloth_*", ANYTHING, NULL },
     { "word_embed_proj_dim", ANYTHING, NULL },
     { "_attn_implementation*", ANYTHING, NULL },
     { "attn_implementation", ANYTHING, NULL },
@@ -58,8 +60,23 @@ static const rule rules[] = {
     { "output_attentions", ANYTHING, NULL },
     { "output_hidden_states", ANYTHING, NULL },
     { "return_dict", ANYTHING, NULL },
+    { "output_past", ANYTHING, NULL },
+    { "output_scores", ANYTHING, NULL },
+    { "return_dict_in_generate", ANYTHING, NULL },
     { "do_sample", ANYTHING, NULL },
-    { "max_length", ANYTHING, NULL },
+    { "early_stopping", ANYTHING, NULL },
+    { "temperature", ANYTHING, NULL },
+    { "top_k", ANYTHING, NULL }, /* of sampling; experts are num_experts_per_tok */
+    { "top_p", ANYTHING, NULL },
+    { "typical_p", ANYTHING, NULL },
+    { "*_length", ANYTHING, NULL },
+    { "*_penalty", ANYTHING, NULL },
+    { "num_beam*", ANYTHING, NULL },
+    { "num_return_sequences", ANYTHING, NULL },
+    { "*no_repeat_ngram_size", ANYTHING, NULL },
+    { "bad_words_ids", ANYTHING, NULL },
+    { "*suppress_tokens", ANYTHING, NULL },
+    { "remove_invalid_values", ANYTHING, NULL },
     { "summary_*", ANYTHING, NULL }, /* heads of other classes */
     { "pooler_*", ANYTHING, NULL },
     { "encoder_stride", ANYTHING, NULL },
@@ -67,6 +84,7 @@ static const rule rules[] = {
     { "chunk_size_feed_forward", ANYTHING, NULL }, /* likewise */
     { "reorder_and_upcast_attn", ANYTHING, NULL }, /* likewise, in float32 */
     { "n_ctx", ANYTHING, NULL },                   /* as n_positions, long unused */
+    { "sliding_window_size", ANYTHING, NULL },     /* sliding_window is read */
     { "max_window_layers", ANYTHING, NULL },       /* counts with use_sliding_window only */
     { "problem_type", TEXT, "single_label_classification" },
     { "hidden_act", ANYTHING, NULL }, /* read unless hidden_activation replaces it */
