@@ -27,6 +27,7 @@ _saddlescope()
     --below) return ;;
     --vector) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --random) return ;;
+    --for) return ;;
     --repeat) return ;;
     --resolution) return ;;
     --confidence) return ;;
@@ -59,7 +60,7 @@ _saddlescope()
     hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
+    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --for --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
     bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --expect-loss --scale --shift --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac
 }

@@ -27,6 +27,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from eigs' -l below -x -d 'al
 complete -c saddlescope -n '__fish_seen_subcommand_from hvp' -l vector -r -F -d 'vector to multiply: safetensors, one tensor per parameter, named like the weights'
 complete -c saddlescope -n '__fish_seen_subcommand_from hvp' -l random -x -d 'multiply a vector of independent standard normal numbers instead'
 complete -c saddlescope -n '__fish_seen_subcommand_from info' -l plan -d 'print the steps of the program'
+complete -c saddlescope -n '__fish_seen_subcommand_from info' -l for -x -d 'plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates'
 complete -c saddlescope -n '__fish_seen_subcommand_from bench' -l interactive -d 'run what standard input asks for, one line each'
 complete -c saddlescope -n '__fish_seen_subcommand_from bench' -l repeat -x -d 'rounds; medians and quartiles are printed'
 complete -c saddlescope -n '__fish_seen_subcommand_from analyze' -l resolution -x -d 'curvature above -X times the largest |eigenvalue| counts as none (default 0.01; on the dense path tau)'

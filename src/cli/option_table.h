@@ -89,6 +89,8 @@
         "multiply a vector of independent standard normal numbers instead") \
     row(PLAN, "plan", "", FLAG, SS_ON(INFO), CHOICE, 0, 0, NULL, NULL, \
         "print the steps of the program") \
+    row(FOR, "for", "GPU", TEXT, SS_ON(INFO), MACHINE, 0, 0, NULL, NULL, \
+        "plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates") \
     row(INTERACTIVE, "interactive", "", FLAG, SS_ON(BENCH), CHOICE, 0, 0, NULL, NULL, \
         "run what standard input asks for, one line each") \
     row(REPEAT, "repeat", "N", INTEGER, SS_ON(BENCH), CHOICE, 1, 100000, NULL, "11", \
