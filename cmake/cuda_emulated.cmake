@@ -31,10 +31,19 @@ target_compile_definitions(ss_cuda_emulator PUBLIC SS_CUDA_EMULATOR)
 find_package(Threads REQUIRED)
 target_link_libraries(ss_cuda_emulator PRIVATE ss_flags Threads::Threads m ${CMAKE_DL_LIBS})
 
+# Checks of every access need the compiler's calls before each, which exclude AddressSanitizer's and the real thread
+# sanitizer.
+set(emulator_options -Wno-sign-conversion)
+if(NOT SS_SANITIZE MATCHES "address|thread")
+  list(APPEND emulator_options -fsanitize=thread)
+  target_compile_definitions(ss_cuda_emulator PRIVATE SS_EMULATOR_ACCESS)
+endif()
+set(ss_emulator_options "${emulator_options}" CACHE INTERNAL "How .cu files are compiled for the emulator")
+
 function(ss_add_emulated_cuda target)
   # Of clang's -Wconversion the part that gcc has not: threadIdx is unsigned, and kernels mix it with int everywhere.
   set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES
-    LANGUAGE CXX COMPILE_OPTIONS -Wno-sign-conversion)
+    LANGUAGE CXX COMPILE_OPTIONS "${ss_emulator_options}")
   target_sources(${target} PRIVATE ${ARGN})
   target_compile_features(${target} PRIVATE cxx_std_17) # the target may be older than enable_language above
   target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:ss_cuda_emulator>)

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint3              threadIdx, blockIdx;
-dim3               blockDim, gridDim;
+/* In one section, so that the access checks know them by their address (access.c). */
+#define BUILTIN __attribute__((section("ss_emulator_builtin")))
+BUILTIN uint3      threadIdx, blockIdx;
+BUILTIN dim3       blockDim, gridDim;
 ss_emulator_counts emu_counts;
 
 enum { SYNC, SHUFFLE, SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_XOR, BALLOT }; /* as in emulator_device.h */
@@ -66,103 +68,7 @@ void emu_where(char *text, size_t size)
              k->line, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
 }
 
-/* ---- Shared memory: from one buffer, anew for each block, full of NaNs, with gaps between the arrays ----
- */
-#define SHARED_GAP   64u
-#define MOST_ARRAYS  64
-#define SHARED_BYTES ((size_t)EMU_MOST_SHARED + (MOST_ARRAYS + 2) * SHARED_GAP * 4)
-
-static struct shared {
-    char       *memory;
-    size_t      used, static_bytes;
-    int         count;
-    const void *key[MOST_ARRAYS];
-    void       *at[MOST_ARRAYS];
-    size_t      bytes[MOST_ARRAYS];
-    const char *name[MOST_ARRAYS];
-    void       *dynamic;
-    size_t      dynamic_bytes;
-} shared;
-
-static void fault(const char *what) __attribute__((noreturn));
-
-static void *shared_take(size_t bytes, size_t align)
-{
-    if (align < 16) align = 16;
-    size_t begin = (shared.used + SHARED_GAP + align - 1) / align * align;
-    char  *at = shared.memory + begin;
-    size_t end = begin + bytes;
-    EMU_UNPOISON(at, bytes);
-    emu_memory_fill(at, bytes);
-    /* The gap behind holds NaNs as well: an overrun of a reader shows, that of a writer is found at the end.
-     */
-    EMU_UNPOISON(shared.memory + end, SHARED_GAP);
-    memset(shared.memory + end, 0x7f, SHARED_GAP);
-    EMU_POISON(shared.memory + end, SHARED_GAP);
-    shared.used = end;
-    return at;
-}
-
-void *ss_emulator_shared(const void *key, size_t bytes, size_t align, const char *name)
-{
-    for (int i = 0; i < shared.count; i++)
-        if (shared.key[i] == key) return shared.at[i];
-    if (shared.count == MOST_ARRAYS) fault("more than 64 shared arrays");
-    shared.static_bytes += bytes;
-    if (shared.static_bytes > EMU_STATIC_SHARED) fault("more than 48 KiB of static shared memory");
-    int i = shared.count++;
-    shared.key[i] = key;
-    shared.bytes[i] = bytes;
-    shared.name[i] = name;
-    return shared.at[i] = shared_take(bytes, align);
-}
-
-void *ss_emulator_dynamic_shared(size_t align)
-{
-    if (!shared.dynamic) shared.dynamic = shared_take(shared.dynamic_bytes, align < 128 ? 128 : align);
-    return shared.dynamic;
-}
-
-static void shared_begin(size_t dynamic_bytes)
-{
-    if (!shared.memory) {
-        shared.memory = emu_allocate(SHARED_BYTES);
-        EMU_POISON(shared.memory, SHARED_BYTES);
-    }
-    if (shared.used) {
-        EMU_POISON(shared.memory, shared.used);
-        shared.used = shared.static_bytes = 0;
-        shared.count = 0;
-    }
-    shared.dynamic = NULL;
-    shared.dynamic_bytes = dynamic_bytes;
-}
-
-static bool gap_is_whole(const char *end)
-{
-    bool whole = true;
-    EMU_UNPOISON(end, SHARED_GAP);
-    for (unsigned i = 0; i < SHARED_GAP; i++) whole = whole && end[i] == 0x7f;
-    EMU_POISON(end, SHARED_GAP);
-    return whole;
-}
-
-static bool shared_end(void)
-{
-    for (int i = 0; i < shared.count; i++)
-        if (!gap_is_whole((char *)shared.at[i] + shared.bytes[i])) {
-            emu_report("kernel %s wrote beyond its shared array '%s' (%zu bytes) in block (%u, %u, %u)",
-                       block.run->kernel->name, shared.name[i], shared.bytes[i], blockIdx.x, blockIdx.y,
-                       blockIdx.z);
-            return false;
-        }
-    if (shared.dynamic && !gap_is_whole((char *)shared.dynamic + shared.dynamic_bytes)) {
-        emu_report("kernel %s wrote beyond its dynamic shared memory (%zu bytes) in block (%u, %u, %u)",
-                   block.run->kernel->name, shared.dynamic_bytes, blockIdx.x, blockIdx.y, blockIdx.z);
-        return false;
-    }
-    return true;
-}
+void emu_fault(const char *what) __attribute__((noreturn));
 
 /* ---- Scheduling ---- */
 static void push_ready(int thread)
@@ -173,19 +79,19 @@ static void push_ready(int thread)
 
 static void become(int thread)
 {
-    block.running = thread;
+    emu_access.thread = block.running = thread;
     block.state[thread] = RUNNING;
     threadIdx = block.index[thread];
 }
 
-static void text_of(int thread, char *text, size_t size)
+void emu_thread_text(int thread, char *text, size_t size)
 {
     uint3 i = block.index[thread];
     snprintf(text, size, "thread (%u, %u, %u)", i.x, i.y, i.z);
 }
 
 /* Says what is wrong and where, gives up the block, and goes back to emu_block_run. */
-static void fault(const char *what)
+void emu_fault(const char *what)
 {
     char where[512];
     emu_where(where, sizeof where);
@@ -206,7 +112,7 @@ static void stuck(void)
         if (block.state[t] != AT_BARRIER && block.state[t] != AT_COLLECTIVE) continue;
         if (t && block.state[t] == block.state[t - 1] && block.lanes[t].line == block.lanes[t - 1].line)
             continue;
-        text_of(t, who, sizeof who);
+        emu_thread_text(t, who, sizeof who);
         if (block.state[t] == AT_BARRIER)
             used += snprintf(text + used, sizeof text - (size_t)used, " %s waits at the barrier %s:%d;", who,
                              block.barrier_file, block.barrier_line);
@@ -216,7 +122,7 @@ static void stuck(void)
                              block.lanes[t].line, block.lanes[t].mask);
         shown++;
     }
-    fault(text);
+    emu_fault(text);
 }
 
 static void thread_loop(emu_fiber *self);
@@ -259,14 +165,22 @@ static inline void wait_as(thread_state state, emu_fiber *self)
 }
 
 static emu_fiber *current; /* fiber of the running thread */
-static void       complete_without(int warp);
+
+static inline void make_current(emu_fiber *self)
+{
+    current = self;
+    emu_access.stack = (uintptr_t)self->stack;
+    emu_access.stack_bytes = self->stack_bytes;
+}
+
+static void complete_without(int warp);
 
 /* Body of every fiber: thread after thread, as they are assigned to it. */
 static void thread_loop(emu_fiber *self)
 {
     emu_fiber_entered(self);
     for (;;) {
-        current = self;
+        make_current(self);
         block.fiber[self->thread] = self;
         block.run->kernel->run(block.run->kernel->arguments);
         int thread = self->thread;
@@ -278,7 +192,7 @@ static void thread_loop(emu_fiber *self)
                 char text[256];
                 snprintf(text, sizeof text, "ends while %d threads wait at the barrier %s:%d",
                          block.at_barrier, block.barrier_file, block.barrier_line);
-                fault(text);
+                emu_fault(text);
             }
             if (block.waiting_lanes[thread / EMU_WARP]) complete_without(thread / EMU_WARP);
         }
@@ -324,14 +238,15 @@ bool emu_block_run(const emu_run *run)
     memset(block.absent, 0, (size_t)warps * sizeof *block.absent);
     memset(block.waiting_lanes, 0, (size_t)warps * sizeof *block.waiting_lanes);
     if (n % EMU_WARP) block.absent[warps - 1] = ~0u << n % EMU_WARP;
-    shared_begin(run->kernel->shared);
+    emu_shared_begin(run->kernel->shared);
 
     emu_fiber *first = emu_fiber_take(thread_loop);
     first->thread = block.order[0];
     become(first->thread);
-    block.inside = true;
+    emu_access.barriers++;
+    emu_access.inside = block.inside = true;
     emu_fiber_switch(&emu_base, first);
-    block.inside = false;
+    emu_access.inside = block.inside = false;
     emu_counts.blocks++;
     emu_counts.threads += (uint64_t)n;
     if (block.failed) {
@@ -339,7 +254,7 @@ bool emu_block_run(const emu_run *run)
             if (block.state[t] != UNSTARTED && block.state[t] != DONE) emu_fiber_abandon(block.fiber[t]);
         if (block.state[block.running] == DONE) emu_fiber_abandon(block.fiber[block.running]);
     }
-    return shared_end() && !block.failed;
+    return emu_shared_end(run->kernel->name) && !block.failed;
 }
 
 /* ---- Barriers ---- */
@@ -348,7 +263,7 @@ static void one_of(thread_state state, char *text, size_t size)
     *text = '\0';
     for (int t = 0; t < block.n; t++)
         if (block.state[t] == state) {
-            text_of(t, text, size);
+            emu_thread_text(t, text, size);
             return;
         }
 }
@@ -364,14 +279,14 @@ int ss_emulator_barrier(int predicate, const char *file, int line)
     if (block.done) {
         one_of(DONE, who, sizeof who);
         snprintf(text, sizeof text, "reaches the barrier %s:%d, but %s has ended", file, line, who);
-        fault(text);
+        emu_fault(text);
     }
     if (block.at_barrier && (line != block.barrier_line ||
                              (file != block.barrier_file && strcmp(file, block.barrier_file) != 0))) {
         one_of(AT_BARRIER, who, sizeof who);
         snprintf(text, sizeof text, "reaches the barrier %s:%d while %s waits at another, %s:%d", file, line,
                  who, block.barrier_file, block.barrier_line);
-        fault(text);
+        emu_fault(text);
     }
     block.barrier_file = file;
     block.barrier_line = line;
@@ -379,10 +294,11 @@ int ss_emulator_barrier(int predicate, const char *file, int line)
     block.predicates += predicate;
     if (block.at_barrier < block.n) {
         wait_as(AT_BARRIER, self);
-        current = self;
+        make_current(self);
         return block.predicate_result;
     }
     emu_counts.barriers++;
+    emu_access.barriers++;
     block.at_barrier = 0;
     block.predicate_result = block.predicates;
     block.predicates = 0;
@@ -418,6 +334,7 @@ static void complete(int warp, unsigned mask, int except)
     }
     for (int i = 0; i < EMU_WARP; i++) {
         if (!(present >> i & 1u)) continue;
+        if (lanes[i].collective == SYNC) emu_access.syncs[warp * EMU_WARP + i]++;
         if (lanes[i].collective == BALLOT) {
             lanes[i].bits = votes;
         } else if (lanes[i].collective != SYNC) {
@@ -427,7 +344,7 @@ static void complete(int warp, unsigned mask, int except)
                     text, sizeof text,
                     "shuffle at %s:%d: lane %d reads lane %d, which is not in the mask %08x or has ended",
                     lanes[i].file, lanes[i].line, i, from, mask);
-                fault(text);
+                emu_fault(text);
             }
             lanes[i].bits = given[from];
         }
@@ -462,12 +379,12 @@ uint64_t ss_emulator_warp(int collective, unsigned mask, uint64_t bits, int argu
     if (!(mask >> i & 1u)) {
         snprintf(text, sizeof text, "collective at %s:%d: lane %d is not in its own mask %08x", file, line, i,
                  mask);
-        fault(text);
+        emu_fault(text);
     }
     if (width < 1 || width > EMU_WARP || (width & (width - 1))) {
         snprintf(text, sizeof text, "shuffle at %s:%d: width %d is not a power of two up to 32", file, line,
                  width);
-        fault(text);
+        emu_fault(text);
     }
     /* Lanes waiting inside the mask agree with each other, so the first stands for all of them. */
     unsigned inside = block.waiting_lanes[warp] & mask, outside = block.waiting_lanes[warp] & ~mask;
@@ -479,7 +396,7 @@ uint64_t ss_emulator_warp(int collective, unsigned mask, uint64_t bits, int argu
                 text, sizeof text,
                 "collective at %s:%d with mask %08x while lane %d waits at another, %s:%d with mask %08x",
                 file, line, mask, number, other->file, other->line, other->mask);
-            fault(text);
+            emu_fault(text);
         }
     }
     *l = (lane){ .collective = collective,
@@ -492,7 +409,7 @@ uint64_t ss_emulator_warp(int collective, unsigned mask, uint64_t bits, int argu
     block.waiting_lanes[warp] |= 1u << i;
     if (mask & ~block.absent[warp] & ~block.waiting_lanes[warp]) {
         wait_as(AT_COLLECTIVE, self);
-        current = self;
+        make_current(self);
     } else {
         complete(warp, mask, thread);
     }
@@ -503,5 +420,5 @@ void ss_emulator_trap(const char *what, const char *file, int line)
 {
     char text[256];
     snprintf(text, sizeof text, "%s at %s:%d", what, file, line);
-    fault(text);
+    emu_fault(text);
 }

@@ -3,7 +3,8 @@
 #ifndef SS_EMULATOR_TEST_CHILD_H
 #define SS_EMULATOR_TEST_CHILD_H
 
-#include <criterion/criterion.h>
+#include "device_arrays.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@ static inline child_end child_run(int (*function)(void *), void *argument)
     if (pid == 0) {
         close(ends[0]);
         dup2(ends[1], STDERR_FILENO);
+        device_in_child = true;
+        alarm(60);
         int result = function(argument);
         fprintf(stderr, "\nreturned %d\n", result);
         _exit(0);

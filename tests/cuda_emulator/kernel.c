@@ -193,6 +193,8 @@ static bool run_blocks(const ss_emulator_kernel *k)
     emu_block_order(&threads);
     gridDim = k->grid;
     blockDim = k->block;
+    emu_access.arguments = (uintptr_t)k->arguments;
+    emu_access.arguments_bytes = k->arguments_bytes;
     emu_counts.launches++;
     for (uint64_t i = 0; i < n; i++) {
         uint64_t number = emu_order_at(&blocks, i);

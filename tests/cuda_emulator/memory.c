@@ -36,6 +36,8 @@ static struct {
     uint64_t        serial;
 } space;
 
+uint64_t emu_memory_generation = 1;
+
 typedef struct range {
     uintptr_t begin;
     size_t    bytes;
@@ -237,6 +239,7 @@ cudaError_t emu_memory_allocate(void **device, size_t bytes)
                                       .page_bytes = page_bytes,
                                       .serial = ++space.serial };
     space.count++;
+    emu_memory_generation++;
     space.used += bytes;
     *device = (void *)space.list[i].begin;
     return cudaSuccess;
@@ -292,6 +295,7 @@ cudaError_t emu_memory_free(void *device)
     mprotect(alias, a.page_bytes, PROT_NONE);
     memmove(&space.list[i], &space.list[i + 1], (size_t)(space.count - i - 1) * sizeof *space.list);
     space.count--;
+    emu_memory_generation++;
     space.used -= a.bytes;
     if (!whole) emu_stick(cudaErrorIllegalAddress);
     return cudaSuccess;

@@ -119,6 +119,36 @@ cudaError_t planted_host_pointer_in_struct(const float *x, float *y)
     return cudaGetLastError();
 }
 
+__global__ void follow(float *const *nested, float *y)
+{
+    *y = nested[0][2];
+}
+
+cudaError_t planted_nested_pointer(float *const *nested, float *y)
+{
+    SS_LAUNCH(follow, 1, 1, 0, 0, nested, y);
+    return cudaGetLastError();
+}
+
+/* ---- Race within a warp: a shuffle in the place of __syncwarp ---- */
+__global__ void swap_pairs(int planted, int *x)
+{
+    SS_SHARED(int, pairs, 32);
+    int t = (int)threadIdx.x;
+    pairs[t] = t;
+    if (planted)
+        (void)__shfl_xor_sync(FULL, t, 1);
+    else
+        __syncwarp();
+    x[t] = pairs[t ^ 1];
+}
+
+cudaError_t planted_warp_race(int planted, int *x)
+{
+    SS_LAUNCH(swap_pairs, 1, 32, 0, 0, planted, x);
+    return cudaGetLastError();
+}
+
 /* ---- Uninitialised reads ---- */
 __global__ void copy_shared(int planted, float *y)
 {

@@ -20,6 +20,9 @@ cudaError_t planted_uninitialised_shared(int planted, float *y);                
 cudaError_t planted_uninitialised_index(const int *index, const float *x, float *y); /* 1 each */
 cudaError_t planted_unchecked_launch(int planted, float *y);                         /* y: 1 */
 
+cudaError_t planted_nested_pointer(float *const *nested, float *y); /* 1 each */
+cudaError_t planted_warp_race(int planted, int *x);                 /* x: 32 */
+
 typedef enum planted_divergence {
     PLANTED_NOTHING,
     PLANTED_EARLY_RETURN,    /* one thread ends, the others wait at a barrier */

@@ -84,12 +84,13 @@ bool                  emu_memory_contains(uintptr_t device); /* inside the devic
 bool                  emu_memory_is_alias(uintptr_t address);
 uintptr_t             emu_memory_device_of(uintptr_t alias);
 /* The alias of a range that lies inside one allocation, or NULL. */
-void   *emu_memory_alias(const void *device, size_t bytes);
-void    emu_memory_describe(uintptr_t device, char *text, size_t size);
-bool    emu_memory_guard(uintptr_t device, const char *after); /* checks the guards of one allocation */
-void    emu_memory_fill(void *alias, size_t bytes);            /* with signalling NaNs */
-size_t  emu_memory_used(void);
-int64_t emu_memory_count(void);
+void *emu_memory_alias(const void *device, size_t bytes);
+void  emu_memory_describe(uintptr_t device, char *text, size_t size);
+bool  emu_memory_guard(uintptr_t device, const char *after); /* checks the guards of one allocation */
+void  emu_memory_fill(void *alias, size_t bytes);            /* with signalling NaNs */
+extern uint64_t emu_memory_generation;                       /* changes with every allocation and release */
+size_t          emu_memory_used(void);
+int64_t         emu_memory_count(void);
 
 cudaError_t emu_pinned_allocate(void **host, size_t bytes);
 cudaError_t emu_pinned_free(void *host);
@@ -160,6 +161,29 @@ bool emu_block_run(const emu_run *run);
 void emu_block_order(const emu_order *threads); /* of the threads of the blocks that follow */
 bool emu_in_kernel(void);
 void emu_where(char *text, size_t size); /* kernel, block and thread that run now */
+
+void emu_thread_text(int thread, char *text, size_t size);
+void emu_fault(const char *what) __attribute__((noreturn)); /* gives up the running block */
+
+/* shared.c */
+void        emu_shared_begin(size_t dynamic_bytes);
+bool        emu_shared_end(const char *kernel);
+bool        emu_shared_contains(uintptr_t address, size_t bytes);
+uintptr_t   emu_shared_memory(size_t *bytes); /* the buffer of all arrays */
+const char *emu_shared_name(uintptr_t address);
+
+/* access.c: what it must know at every access of a kernel */
+typedef struct emu_access_state {
+    bool      inside;
+    int       thread; /* number in the block */
+    uintptr_t stack;
+    size_t    stack_bytes;
+    uint64_t  barriers;                /* completed, and blocks begun, since the start */
+    uint16_t  syncs[EMU_MOST_THREADS]; /* __syncwarp completed, by thread */
+    uintptr_t arguments;               /* of the running kernel */
+    size_t    arguments_bytes;
+} emu_access_state;
+extern emu_access_state emu_access;
 
 extern ss_emulator_counts emu_counts;
 extern uint3              threadIdx, blockIdx;

@@ -7,6 +7,7 @@
  *   SS_EMULATOR_MEMORY  device memory in MiB (default 2048)
  *   SS_EMULATOR_DEVICES number of devices, 0 to 4 (default 1)
  *   SS_EMULATOR_FAIL    KIND:N, as ss_emulator_fail
+ *   SS_EMULATOR_ACCESS  0: accesses are not checked where they could be
  *   SS_EMULATOR_QUIET   1: reports are kept, not printed
  */
 #ifndef SS_EMULATOR_H
@@ -53,6 +54,10 @@ int64_t ss_emulator_check_memory(void);
 int64_t ss_emulator_live(const char *kind);
 /* Forgets errors and pending work, as if the process were new; allocations stay. */
 void ss_emulator_forget(void);
+
+/* True if the .cu files were compiled so that every access of a kernel is checked, and races in shared memory
+ * are faults. */
+int ss_emulator_checks_accesses(void);
 
 typedef struct ss_emulator_counts {
     uint64_t launches, blocks, threads; /* run so far */

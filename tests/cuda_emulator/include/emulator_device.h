@@ -129,38 +129,39 @@ inline void ss_emulator_trap_here(SS_EMULATOR_HERE)
 
 /* ---- Atomics: integers only. A floating-point atomic would make results depend on the order of threads.
  * ---- */
+#define SS_EMULATOR_UNCHECKED __attribute__((no_sanitize("thread"))) /* not a race (access.c) */
 #define SS_EMULATOR_ATOMICS(T)                                                                               \
-    inline T atomicAdd(T *at, T value)                                                                       \
+    SS_EMULATOR_UNCHECKED inline T atomicAdd(T *at, T value)                                                 \
     {                                                                                                        \
         T old = *at;                                                                                         \
         *at = (T)(old + value);                                                                              \
         return old;                                                                                          \
     }                                                                                                        \
-    inline T atomicMin(T *at, T value)                                                                       \
+    SS_EMULATOR_UNCHECKED inline T atomicMin(T *at, T value)                                                 \
     {                                                                                                        \
         T old = *at;                                                                                         \
         *at = value < old ? value : old;                                                                     \
         return old;                                                                                          \
     }                                                                                                        \
-    inline T atomicMax(T *at, T value)                                                                       \
+    SS_EMULATOR_UNCHECKED inline T atomicMax(T *at, T value)                                                 \
     {                                                                                                        \
         T old = *at;                                                                                         \
         *at = value > old ? value : old;                                                                     \
         return old;                                                                                          \
     }                                                                                                        \
-    inline T atomicExch(T *at, T value)                                                                      \
+    SS_EMULATOR_UNCHECKED inline T atomicExch(T *at, T value)                                                \
     {                                                                                                        \
         T old = *at;                                                                                         \
         *at = value;                                                                                         \
         return old;                                                                                          \
     }                                                                                                        \
-    inline T atomicCAS(T *at, T expected, T value)                                                           \
+    SS_EMULATOR_UNCHECKED inline T atomicCAS(T *at, T expected, T value)                                     \
     {                                                                                                        \
         T old = *at;                                                                                         \
         if (old == expected) *at = value;                                                                    \
         return old;                                                                                          \
     }                                                                                                        \
-    inline T atomicOr(T *at, T value)                                                                        \
+    SS_EMULATOR_UNCHECKED inline T atomicOr(T *at, T value)                                                  \
     {                                                                                                        \
         T old = *at;                                                                                         \
         *at = old | value;                                                                                   \

@@ -22,6 +22,7 @@ typedef struct ss_emulator_kernel {
     size_t      shared;    /* dynamic shared memory, bytes */
     const void *function;  /* the address that cudaFuncSetAttribute knows it by */
     void       *arguments; /* owned; freed by release */
+    size_t      arguments_bytes;
     void (*run)(const void *arguments);
     void (*release)(void *arguments);
     size_t            n_words;
