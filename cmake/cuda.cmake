@@ -53,4 +53,5 @@ target_sources(saddlescope PRIVATE $<TARGET_OBJECTS:saddlescope_cuda>)
 set_target_properties(saddlescope PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
 target_compile_definitions(saddlescope PRIVATE SS_WITH_CUDA)
 target_link_libraries(saddlescope PRIVATE CUDA::cudart_static)
+set(SS_CUDA_LINKED ON) # for cmake/install.cmake
 message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")

@@ -45,6 +45,7 @@ complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l towards -x -d 
 complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l path -x -d 'mark these weights, projected, one after the other from the networks own; repeatable'
 complete -c saddlescope -n '__fish_seen_subcommand_from slice' -l range -x -d 'show +-X along directions of unit length (default: three times as far as the model is good to a tenth)'
 complete -c saddlescope -n '__fish_seen_subcommand_from info' -l plan -d 'print the steps of the program'
+complete -c saddlescope -n '__fish_seen_subcommand_from info' -l for -x -d 'plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates'
 complete -c saddlescope -n '__fish_seen_subcommand_from bench' -l interactive -d 'run what standard input asks for, one line each'
 complete -c saddlescope -n '__fish_seen_subcommand_from escape' -l until-minimum -d 'go on with a trust-region Newton method until the verdict is a minimum or the budget ends'
 complete -c saddlescope -n '__fish_seen_subcommand_from study' -l widths -x -d 'widths of the hidden layers of an mlp: network, 2,4,8 or 2..8 (default: as the network says)'

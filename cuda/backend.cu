@@ -55,19 +55,17 @@ static ss_status find_device(ss_context *context, int index, cudaDeviceProp *pro
     return SS_OK;
 }
 
+/* Nothing here may change from run to run: the line is part of a checkpoint's configuration. */
 static ss_status describe(ss_cuda_device *device, const cudaDeviceProp *properties)
 {
-    int    driver = 0, runtime = 0;
-    size_t free_bytes = 0, total_bytes = 0;
+    int driver = 0, runtime = 0;
     SS_CUDA(device->context, cudaDriverGetVersion(&driver), "version");
     SS_CUDA(device->context, cudaRuntimeGetVersion(&runtime), "version");
-    SS_CUDA(device->context, cudaMemGetInfo(&free_bytes, &total_bytes), "device %d", device->index);
     snprintf(device->line, sizeof device->line,
-             "%.100s (compute %d.%d, %d multiprocessors), driver for CUDA %d.%d, runtime %d.%d, %.3g of %.3g "
-             "GiB free",
+             "%.100s (compute %d.%d, %d multiprocessors, %.3g GiB), driver for CUDA %d.%d, runtime %d.%d",
              properties->name, properties->major, properties->minor, properties->multiProcessorCount,
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10,
-             (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30);
+             (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10, runtime / 1000,
+             runtime % 1000 / 10);
     return SS_OK;
 }
 

@@ -149,6 +149,8 @@
         "show +-X along directions of unit length (default: three times as far as the model is good to a tenth)") \
     row(PLAN, "plan", "", FLAG, SS_ON(INFO), CHOICE, 0, 0, NULL, NULL, \
         "print the steps of the program") \
+    row(FOR, "for", "GPU", TEXT, SS_ON(INFO), MACHINE, 0, 0, NULL, NULL, \
+        "plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates") \
     row(INTERACTIVE, "interactive", "", FLAG, SS_ON(BENCH), CHOICE, 0, 0, NULL, NULL, \
         "run what standard input asks for, one line each") \
     row(UNTIL_MINIMUM, "until-minimum", "", FLAG, SS_ON(ESCAPE), CHOICE, 0, 0, NULL, NULL, \

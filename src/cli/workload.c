@@ -1,5 +1,6 @@
 /* Opening network, data and objective, and verifying what they were said to be. */
 #include "cli/workload.h"
+#include "cli/gpus.h"
 #include "backend/backend.h"
 #include "base/output.h"
 
@@ -204,7 +205,7 @@ static ss_status choose_precision(ss_workload *w, ss_objective_options *o)
 {
     const char *name = ss_text_of(w->settings, PRECISION), *device = ss_text_of(w->settings, DEVICE);
     bool        automatic = strcmp(name, "auto") == 0, tf32 = strcmp(name, "tf32") == 0;
-    bool        gpu = strncmp(device, "cuda", 4) == 0;
+    bool        gpu = strncmp(device, "cuda", 4) == 0 || ss_given(w->settings, FOR);
     if (tf32 && !gpu)
         return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32",
                        device);
@@ -225,6 +226,12 @@ static ss_status open_objective(ss_workload *w)
     o->class_weights = w->stated.class_weights;
     o->n_class_weights = w->stated.n_class_weights;
     o->device = ss_text_of(s, DEVICE);
+    if (ss_given(s, FOR)) {
+        ss_gpu gpu;
+        SS_TRY(ss_gpu_find(w->context, ss_text_of(s, FOR), &gpu));
+        o->device = "cpu-check"; /* plans as for any memory that the host cannot reach */
+        o->memory = gpu.memory / 10 * 9;
+    }
     SS_TRY(choose_precision(w, o));
     if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
     if (ss_given(s, BATCH_SIZE)) o->batch_size = ss_integer_of(s, BATCH_SIZE);

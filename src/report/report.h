@@ -154,12 +154,23 @@ typedef struct ss_info_plan {
     double      seconds; /* of a product, estimated; NaN = no estimate */
 } ss_info_plan;
 
+/* What Lanczos from a random start needs to see the ends of the spectrum at a resolution. */
+typedef struct ss_info_effort {
+    double  resolution; /* of the largest |eigenvalue| */
+    int64_t products;
+    double  seconds; /* of them and of the float64 confirmation; NaN = not known */
+} ss_info_effort;
+
 typedef struct ss_info_result {
     ss_info_parameter *parameters; /* [n_parameters] */
     int64_t            n_parameters;
     ss_info_plan      *plans; /* [n_plans] */
     int64_t            n_plans;
     double             seconds_per_flop; /* of a gradient, measured; NaN = too long to measure */
+    ss_info_effort    *efforts;          /* [n_efforts] */
+    int64_t            n_efforts;
+    const char *planned_for; /* a device that is not here, with its assumed rates; NULL = the device above */
+    int64_t     memory_free; /* bytes of the device that may still be taken */
 } ss_info_result;
 
 /* What escape and polish wrote beside their verdicts. */
