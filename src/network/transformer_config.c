@@ -6,8 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_KEYS = 64, MOST_LAYERS = 10000, MOST_CLASSES = 1 << 24 };
-static const int64_t most = INT32_MAX; /* of any size: products of two stay far from overflow */
+/* Bounds that no model comes near: products of two sizes stay far from overflow. */
+enum { MOST_KEYS = 64, MOST_LAYERS = 10000, MOST_EXPERTS = 4096, MOST_PIXELS = 1 << 14 };
+static const int64_t most = 1 << 24;
 
 /* The object that is read, and the keys that have been looked at. */
 typedef struct reader {
@@ -62,7 +63,7 @@ static ss_status extent(reader *r, const char *key, int64_t out[2])
 {
     ss_status status = SS_OK;
     int32_t   count = 0;
-    SS_TRY(ss_json_integers(r->root, look(r, key), 1, 1 << 20, 2, true, out, &count));
+    SS_TRY(ss_json_integers(r->root, look(r, key), 1, MOST_PIXELS, 2, true, out, &count));
     if (count == 0) return ss_json_fail(r->root, "%s: expected one or two numbers", key);
     if (count == 1) out[1] = out[0];
 fail:
@@ -76,7 +77,8 @@ static ss_status read_image(reader *r)
     int64_t                patch[2];
     SS_TRY(extent(r, "image_size", c->image));
     SS_TRY(extent(r, "patch_size", patch));
-    SS_TRY(size_or(r, "num_channels", 3, &c->channels));
+    c->channels = 3;
+    SS_TRY(ss_json_integer_or(r->root, look(r, "num_channels"), 1, MOST_PIXELS, &c->channels));
     if (patch[0] != patch[1]) return ss_json_fail(r->root, "patch_size: oblong patches are not supported");
     c->patch = patch[0];
     if (c->image[0] % c->patch != 0 || c->image[1] % c->patch != 0)
@@ -140,6 +142,9 @@ static ss_status read_sizes(reader *r)
     if (r->row->names->router == NULL) return SS_OK;
     SS_TRY(size_or(r, "num_local_experts", 8, &c->experts));
     SS_TRY(size_or(r, "num_experts_per_tok", 2, &c->top_k));
+    if (c->experts > MOST_EXPERTS)
+        return ss_json_fail(r->root, "num_local_experts: %lld experts are more than the %d that are allowed",
+                            (long long)c->experts, (int)MOST_EXPERTS);
     if (c->top_k > c->experts)
         return ss_json_fail(r->root, "num_experts_per_tok: %lld of %lld experts cannot be chosen",
                             (long long)c->top_k, (long long)c->experts);
@@ -158,7 +163,7 @@ static ss_status read_classes(reader *r)
         SS_TRY(ss_json_member(r->root, "id2label", SS_JSON_OBJECT, &labels));
         r->c->classes = ss_json_length(&labels);
     }
-    SS_TRY(ss_json_integer_or(r->root, look(r, "num_labels"), 1, MOST_CLASSES, &r->c->classes));
+    SS_TRY(ss_json_integer_or(r->root, look(r, "num_labels"), 1, most, &r->c->classes));
     if (r->c->classes < 2)
         return ss_json_fail(r->root,
                             "%lld label: a single output is a regression, which is not supported here",

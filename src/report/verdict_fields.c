@@ -339,6 +339,7 @@ const ss_field ss_verdict_fields[] = {
     ENUM(tri, strict, "of a minimum or maximum"),
     FIELD(COUNT, flat_directions, "when strict is false: how many; -1 unknown"),
     FIELD(COUNT, flat_explained, "of them explained by structure and gauge, at most"),
+    FIELD(COUNT, n_blocks, "--blocks: their number"),
     ROWS_AT(block_fields, ss_verdict_block, n_blocks, blocks, "--blocks: the diagonal blocks; empty without it"),
     END
 };

@@ -293,6 +293,34 @@ TRANSFORMER(names_with_wrappers_and_old_names_are_read)
     ss_network_close(source);
 }
 
+/* Every allocation may fail: opening then fails cleanly, and nothing is lost. */
+TRANSFORMER(failing_allocations_are_survived)
+{
+    static const char *const configs[] = {
+        GPT2(""), LLAMA("mixtral", "MixtralForCausalLM", HEADS ", \"num_local_experts\": 2"),
+        LLAMA("bert", "BertForMaskedLM", ", \"num_attention_heads\": 4")
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        ss_network              *network = NULL;
+        ss_status                status = SS_ERROR_MEMORY;
+        int64_t                  number = 0;
+        const char              *folder = write_model(configs[i]);
+        const ss_network_options options = { .sequence_length = 6, .init_random = true };
+        while (status != SS_OK && number < 5000) {
+            number++;
+            ss_context_fail_allocation(ss_test_context, number);
+            status = ss_network_open(ss_test_context, folder, &options, &network);
+            ss_context_fail_allocation(ss_test_context, 0);
+            cr_assert(status == SS_OK || status == SS_ERROR_MEMORY, "allocation %lld: %s", (long long)number,
+                      ss_context_message(ss_test_context));
+            cr_assert((network != NULL) == (status == SS_OK));
+            ss_context_clear_message(ss_test_context);
+        }
+        cr_expect(number > 100, "only %lld allocations were met", (long long)number);
+        ss_network_close(network);
+    }
+}
+
 /* ---- Adapters -------------------------------------------------------------------------------------------
  */
 
