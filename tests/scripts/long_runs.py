@@ -37,9 +37,11 @@ def look_whole(table, document):
     return count
 
 
-def kill_and_resume(arguments, table, document, kills, seconds, seed=20241126):
-    """Starts the run again and again with --resume, kills it `kills` times at random moments within `seconds` of
-    its start, then lets it finish.  Returns (kills that met a running process, rows gained by killed runs)."""
+def kill_and_resume(arguments, table, document, kills, whole, seed=20241126):
+    """Starts the run again and again with --resume and kills it `kills` times at random moments.  `whole` is the time
+    that an undisturbed run takes, in seconds: the moments are spread so that the last kills still meet work to do.
+    Returns (kills that met a running process, rows gained by killed runs)."""
+    seconds = 0.1 + 1.2 * whole / kills
     draw = random.Random(seed)
     met = gained = 0
     for _ in range(kills):
