@@ -38,6 +38,7 @@ _saddlescope()
     --towards) return ;;
     --path) return ;;
     --range) return ;;
+    --for) return ;;
     --widths) return ;;
     --seeds) return ;;
     --checkpoints) return ;;
@@ -97,7 +98,7 @@ _saddlescope()
     density) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --steps --width --points --device --precision --memory --threads --seed --json --output --plot --band --html --quiet --verbose --help " -- "$word")) ;;
     trace) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --deflate --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     slice) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --along --towards --path --range --max-products --points --device --precision --memory --threads --seed --json --output --plot --quiet --verbose --help " -- "$word")) ;;
-    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
+    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --for --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
     bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac
 }
