@@ -34,6 +34,7 @@ typedef struct ss_network_options {
     int32_t              n_exclude; /* patterns */
     int32_t              n_decay;   /* rules */
     uint64_t             seed;      /* of the weights of mlp: networks */
+    bool                 seeded;    /* seeded weights for a network.json too: no weights file is read */
 
     /* Of transformers */
     int64_t            sequence_length; /* tokens per sequence; 0 = not known (images need none) */
@@ -104,6 +105,20 @@ void ss_network_get_weights(const ss_network *network, ss_real real, void *padde
 /* Packed (canonical, n elements) <-> padded vectors on the host. Unpacking clears the padding. */
 void ss_network_pack(const ss_network *network, ss_real real, const void *padded, void *packed);
 void ss_network_unpack(const ss_network *network, ss_real real, const void *packed, void *padded);
+
+/* What a written weights file holds. */
+typedef struct ss_saved_weights {
+    double moved;     /* ||stored - given||: rounding to the stored types */
+    double largest;   /* of its elements */
+    bool   rounded;   /* some tensor is stored in F16 or BF16 */
+    bool   converted; /* the weights came from another format than safetensors */
+} ss_saved_weights;
+
+/* Writes the weights with the active parameters at packed [n]: safetensors with the names, types, shapes,
+ * other tensors and metadata of the file that was bound (all parameters in F32 where the weights were
+ * seeded). SS_ERROR_NUMERIC naming the tensor when a value does not fit into its type; SS_ERROR_OUTPUT. */
+ss_status ss_network_save(ss_network *network, const char *path, const double *packed,
+                          ss_saved_weights *saved);
 
 #ifdef __cplusplus
 }

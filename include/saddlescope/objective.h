@@ -48,6 +48,7 @@ typedef struct ss_objective_options {
     int64_t       n_class_weights;
     const char   *device;     /* backend name, NULL = "cpu" */
     ss_real       precision;  /* of the working operator */
+    bool          tf32;       /* float32 on a GPU: products with tangents may round their operands to TF32 */
     int64_t       memory;     /* bytes for programs and vectors, 0 = from what is free */
     int64_t       batch_size; /* largest micro-batch in samples, 0 = planner's choice */
     ss_cache      cache;      /* SS_CACHE_AUTO = by memory */
@@ -108,6 +109,12 @@ ss_status ss_objective_facts_get(ss_objective *objective, ss_objective_facts *fa
 
 /* Counted targets of a subset. */
 ss_status ss_objective_targets(ss_objective *objective, const ss_samples *samples, int64_t *targets);
+
+/* Moves theta: the network's active parameters become packed [n], in float64. SS_ERROR_USAGE while operators
+ * are open; facts, losses and everything else speak of the new point from then on. */
+ss_status ss_objective_set_weights(ss_objective *objective, const double *packed);
+/* packed [n] := theta */
+void ss_objective_get_weights(const ss_objective *objective, double *packed);
 
 /* The loss at a point in one real type; row sums are float64 in either. `per_sample` (host [count] or NULL)
  * receives each sample's contribution to the data term (they sum to it). */

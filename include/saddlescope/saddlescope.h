@@ -7,9 +7,11 @@
 #include "saddlescope/network.h"
 #include "saddlescope/objective.h"
 #include "saddlescope/operator.h"
+#include "saddlescope/slice.h"
 #include "saddlescope/spectrum.h"
 #include "saddlescope/status.h"
 #include "saddlescope/tensor.h"
 #include "saddlescope/verdict.h"
+#include "saddlescope/follow.h"
 
 #endif

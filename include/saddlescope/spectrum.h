@@ -52,6 +52,18 @@ ss_status ss_bounds_mass(ss_context *context, const ss_tridiagonal *t, double x,
 /* Largest and smallest rank q of a projector P compatible with  below <= v'Pv <= upto,  v uniform on the
  * sphere: v'Pv ~ Beta(q/2, (n-q)/2); each end wrong with probability at most eta/2 (Clopper-Pearson like). */
 void ss_bounds_rank(int64_t n, double below, double upto, double eta, int64_t *low, int64_t *high);
+/* The same for the mean over `probes` start vectors v_p = z_p / ||z_p||, z_p standard normal, weighted by
+ * ||z_p||^2 / sum ||z_p||^2: sum z_p'P z_p / sum ||z_p||^2 ~ Beta(s q/2, s (n-q)/2), s = probes, exactly. */
+void ss_bounds_rank_of(int64_t n, int64_t probes, double below, double upto, double eta, int64_t *low,
+                       int64_t *high);
+
+/* Quantile of Student's t: P(T <= t) = probability in (1/2, 1), degrees of freedom > 0. */
+double ss_bounds_student(double probability, double degrees);
+
+/* Gauss quadrature of a Jacobi matrix (Golub & Welsch 1969): nodes and weights of its spectral measure at the
+ * first unit vector. d [m] diagonal -> nodes, ascending; e [m] couplings (e[m-1] unused), destroyed;
+ * w [m] receives the weights, which sum to 1. SS_ERROR_NUMERIC when an entry is not finite. */
+ss_status ss_gauss_rule(ss_context *context, int64_t m, double *d, double *e, double *w);
 
 typedef struct ss_count {
     int64_t low, high; /* the number lies in [low, high] with probability >= 1 - eta */
@@ -273,6 +285,127 @@ int64_t    ss_dense_memory(const ss_operator *op, const ss_dense_options *option
 ss_inertia ss_dense_inertia(const ss_dense_result *result, double tau);
 /* x := eigenvector `index`, padded, in the operator's memory and real type. */
 ss_status ss_dense_vector(const ss_dense_result *result, const ss_operator *op, int64_t index, void *x);
+
+/* ---- The density of the spectrum ------------------------------------------------------------------------
+ * Stochastic Lanczos quadrature: the spectral measure of a random vector has almost the distribution of the
+ * eigenvalues, and k Lanczos steps give its Gauss rule. The rule is smoothed for the eye; what is proved is a
+ * band (reference 2.3): Gauss-Radau bounds hold the start vectors' own distribution always, and widened by
+ * quantiles of the Beta law they hold the share of eigenvalues below every x of the grid, at all of its
+ * points together, with probability >= 1 - eta over the start vectors. Between neighbouring points a
+ * distribution is monotone, so the band holds there from the left point's lower to the right point's upper
+ * edge. */
+typedef struct ss_density_probe {
+    int64_t k;         /* Lanczos steps made */
+    bool    invariant; /* the recurrence ended by itself: the rule is the whole measure */
+    double  share;     /* weight of this probe in the mean: ||z_p||^2 / sum ||z_p||^2 */
+    double *alpha;     /* [k] */
+    double *beta;      /* [k]; beta[k-1] is the last residual norm */
+    double *node;      /* [k] Ritz values, ascending */
+    double *weight;    /* [k] of the Gauss rule; sum 1 */
+} ss_density_probe;
+
+typedef struct ss_density_point {
+    double x;           /* curvature */
+    double density;     /* kernel estimate of the density of eigenvalues, per unit of curvature */
+    double below, upto; /* start vectors: below <= mass((-inf, x)) <= mass((-inf, x]) <= upto, always */
+    double low, high;   /* eigenvalues: low <= #(< x) / n and #(<= x) / n <= high, confidence 1 - eta */
+} ss_density_point;
+
+typedef struct ss_density_result {
+    ss_context       *context;         /* borrowed */
+    ss_eigen_reason   reason;          /* CONVERGED: all steps were made; MONITOR, INTERRUPTED */
+    int64_t           n;               /* dimension */
+    int64_t           n_probes;        /* finished or begun, each with k >= 1 */
+    ss_density_probe *probes;          /* [n_probes] */
+    int64_t           n_points;        /* of the grid */
+    ss_density_point *points;          /* [n_points] ascending in x: half evenly, half by powers around 0 */
+    double            width;           /* standard deviation of the Gaussian kernel */
+    double            lowest, highest; /* Ritz value of any probe */
+    double            mean;            /* of all nodes by weight: an estimate of tr H / n */
+    double            eta;             /* failure probability of low, high, at all points together */
+    double  shift;      /* of the Radau nodes for the operator's error: 3 delta (mean sum ||H v||^2)^1/2 */
+    bool    orthogonal; /* full orthogonalisation; false: three-term recurrence */
+    int     lanes;      /* probes per pass */
+    int64_t products;
+    double  seconds_operator, seconds_total;
+} ss_density_result;
+
+/* Called after every pass with the probes so far (k grows; nodes, weights and the grid are there once the
+ * probe or the run is finished), and `done` of `total` products. */
+typedef ss_status (*ss_density_monitor)(void *user, const ss_density_result *partial, int64_t done,
+                                        int64_t total, ss_eigen_action *action);
+
+typedef struct ss_density_options {
+    int64_t            probes; /* start vectors, >= 1 */
+    int64_t            steps;  /* of each, >= 1; no more than n are made */
+    double             width; /* of the kernel, curvature; 0 = a hundredth of the spread of the Ritz values */
+    double             eta;   /* in (0, 1) */
+    int64_t            points;     /* of the grid, about; >= 2 */
+    double             delta;      /* relative error of the operator; 0 = 64 unit roundoffs of its type */
+    int64_t            memory;     /* bytes for vectors in the backend's memory; 0 = half of what is free */
+    bool               three_term; /* never orthogonalise in full: 3 vectors per lane */
+    uint64_t           seed;       /* of the start vectors */
+    ss_density_monitor monitor;    /* may be NULL */
+    void              *monitor_user;
+} ss_density_options;
+
+/* 1 probe of 100 steps, automatic width, eta 0.01, 400 points. */
+void ss_density_options_init(ss_density_options *options);
+/* *result is owned by the caller. Interrupted: valid too, with SS_ERROR_INTERRUPTED, and holds every step
+ * made; NULL on other failures and when nothing was computed. Errors: SS_ERROR_USAGE, SS_ERROR_REFUSED (not
+ * even four vectors fit), SS_ERROR_NUMERIC, those of operator and monitor. */
+ss_status ss_density_solve(ss_operator *op, const ss_density_options *options, ss_density_result **result);
+void      ss_density_result_destroy(ss_density_result *result); /* NULL allowed */
+
+/* ---- The trace -------------------------------------------------------------------------------------------
+ * Deflated Hutchinson with Student intervals over the probes; the Frobenius norm comes with the same
+ * products.
+ */
+typedef struct ss_trace_result {
+    ss_eigen_reason reason;         /* CONVERGED: all probes were taken; MONITOR, INTERRUPTED */
+    int64_t         n;              /* dimension */
+    int64_t         probes;         /* taken */
+    int64_t         deflated;       /* orthonormal Ritz vectors whose part of the trace is exact */
+    double          deflated_trace; /* that part */
+    double          trace;          /* estimate */
+    double          trace_error; /* half width of its interval, confidence 1 - eta; infinite below 2 probes */
+    double          frobenius;   /* ||H||_F, estimate */
+    double          frobenius_low;  /* its interval, likewise; the residuals of the deflated vectors are */
+    double          frobenius_high; /* estimates */
+    double  operator_error;   /* what the products' own error may add to the trace: delta sqrt n ||H||_F */
+    double  eta;              /* failure probability of each interval */
+    int64_t products;         /* of the deflating search and of the probes */
+    double  seconds_operator; /* of the probes */
+    double  seconds_total;
+} ss_trace_result;
+
+/* Called after every pass with what is known so far. */
+typedef ss_status (*ss_trace_monitor)(void *user, const ss_trace_result *partial, int64_t done, int64_t total,
+                                      ss_eigen_action *action);
+
+typedef struct ss_trace_options {
+    int64_t probes;  /* >= 2 */
+    int64_t deflate; /* Ritz vectors, found by 2 deflate + 10 products; -1 = up to 10, by memory and probes */
+    double  eta;     /* in (0, 1) */
+    double  delta;   /* relative error of the operator; 0 = 64 unit roundoffs of its type */
+    int64_t memory;  /* bytes for the deflating search; 0 = half of what is free */
+    uint64_t         seed;
+    ss_trace_monitor monitor; /* may be NULL */
+    void            *monitor_user;
+} ss_trace_options;
+
+/* 30 probes, automatic deflation, eta 0.01. */
+void ss_trace_options_init(ss_trace_options *options);
+/* Interrupted: *result holds what the probes so far say (SS_ERROR_INTERRUPTED). Errors: SS_ERROR_USAGE,
+ * SS_ERROR_REFUSED (memory for the deflation that was asked for), SS_ERROR_NUMERIC, those of the operator. */
+ss_status ss_trace_estimate(ss_operator *op, const ss_trace_options *options, ss_trace_result *result);
+
+/* ---- Operators made of another one ------------------------------------------------------------------------
+ * Both apply `inner`, which is borrowed and counts its products itself. */
+/* P H P with P = I - uu'/u'u, u a padded vector in the operator's memory (copied). */
+ss_status ss_operator_projected(ss_operator *inner, const void *u, ss_operator *op);
+/* D H D with the diagonal D = d, packed [n] (copied). */
+ss_status ss_operator_scaled(ss_operator *inner, const double *d, ss_operator *op);
 
 /* ---- Packed and padded vectors --------------------------------------------------------------------------
  */

@@ -66,6 +66,9 @@ int64_t ss_array_integer(const ss_array *array, int64_t index);
 /* Converts `count` elements from `first` on to float64 or float32 (exactly where the target can hold them).
  */
 void ss_array_convert(const ss_array *array, int64_t first, int64_t count, ss_real real, void *out);
+/* out[i] := values[i] in a stored float type, rounded to nearest, ties to even; what the type cannot hold
+ * becomes infinity. SS_ERROR_INTERNAL for integer types. */
+ss_status ss_array_store(ss_context *context, ss_type type, const double *values, int64_t count, void *out);
 
 /* ---- The layout of a parameter vector --------------------------------------------------------------------
  * Inside, every parameter starts on a 256-byte boundary of a float32 vector (a multiple of 64 elements in

@@ -68,6 +68,12 @@ extern "C" {
     row(SS_POPULATION_OMITTED, "omitted") \
     row(SS_POPULATION_PROVED, "proved") \
     row(SS_POPULATION_NOT_SHOWN, "not_shown")
+/* How a walk towards a critical point ended. */
+#define SS_END_TABLE(row) \
+    row(SS_END_UNFINISHED, "unfinished")  /* steps, products or time ran out, or rounding */ \
+    row(SS_END_CRITICAL, "critical") \
+    row(SS_END_GRADIENT_FLAT, "gradient_flat")  /* stalled where the gradient lies in the kernel of H */ \
+    row(SS_END_ESCAPING, "escaping")  /* the parameters run to infinity */
 /* clang-format on */
 #define SS_VERDICT_ENUMERATOR(name, text) name,
 typedef enum ss_label { SS_LABEL_TABLE(SS_VERDICT_ENUMERATOR) SS_LABEL_COUNT } ss_label;
@@ -79,6 +85,7 @@ typedef enum ss_answer { SS_ANSWER_TABLE(SS_VERDICT_ENUMERATOR) SS_ANSWER_COUNT 
 typedef enum ss_direction { SS_DIRECTION_TABLE(SS_VERDICT_ENUMERATOR) SS_DIRECTION_COUNT } ss_direction;
 typedef enum ss_tri { SS_TRI_TABLE(SS_VERDICT_ENUMERATOR) SS_TRI_COUNT } ss_tri;
 typedef enum ss_population { SS_POPULATION_TABLE(SS_VERDICT_ENUMERATOR) SS_POPULATION_COUNT } ss_population;
+typedef enum ss_end { SS_END_TABLE(SS_VERDICT_ENUMERATOR) SS_END_COUNT } ss_end;
 #undef SS_VERDICT_ENUMERATOR
 
 /* Their names as in JSON; never NULL. */
@@ -91,6 +98,7 @@ const char *ss_answer_name(ss_answer value);
 const char *ss_direction_name(ss_direction value);
 const char *ss_tri_name(ss_tri value);
 const char *ss_population_name(ss_population value);
+const char *ss_end_name(ss_end value);
 /* The label of a name, for --expect: SS_LABEL_COUNT when there is none. */
 ss_label ss_label_from_name(const char *name);
 
@@ -263,6 +271,36 @@ typedef struct ss_verdict_rounded {
     bool   cannot_judge;    /* r_s exceeds the witness step or r_valid: only the stored weights are judged */
 } ss_verdict_rounded;
 
+/* Curvature on the level set of the loss: the lowest eigenvalue of P H P, P = I - gg'/g'g, on the directions
+ * orthogonal to g. It needs no critical point. */
+typedef struct ss_verdict_level_set {
+    bool measured;
+    double
+        lambda_min; /* lowest Ritz value of P H P, or exact (dense): never below the truth by more than E */
+    double lambda_min_error; /* residual norm plus E; dense: E */
+    double products;         /* spent on it */
+} ss_verdict_level_set;
+
+/* What --polish did before the verdict was given; the rest is zero when it did not run. */
+typedef struct ss_verdict_polish {
+    bool        ran;
+    int64_t     steps;            /* Newton-MR steps made */
+    ss_end      end;              /* critical: ||g|| reached its target; gradient_flat: stalled there */
+    double      moved;            /* ||theta - theta_start|| */
+    double      moved_relative;   /* of ||theta_start|| */
+    double      loss_start;       /* L before */
+    double      loss_change;      /* L after - L before */
+    double      gradient_start;   /* ||g|| before */
+    double      gradient_end;     /* ||g|| after */
+    double      flat_ratio;       /* ||Hg|| / (lambda_abs ||g||) where it ended, lambda_abs estimated */
+    ss_label    label_start;      /* verdict before */
+    double      lambda_min_start; /* before */
+    ss_interval negative_start;   /* n-(-tau) before */
+    ss_interval zero_start;       /* n0 before */
+    ss_interval positive_start;   /* n+(tau) before */
+    double      cost;             /* of the polish, in products */
+} ss_verdict_polish;
+
 /* VERDICT 4. One column of "what is left here". */
 typedef struct ss_left_row {
     ss_direction direction;
@@ -303,6 +341,8 @@ typedef struct ss_verdict_flat_probe {
     int     ascent_order;
     double  cost;    /* in products */
     bool    reduced; /* the budget reduced combinations, radii or steps */
+    double
+        *vector; /* [n] packed offset from theta to the best point of the largest ball, when found; owned */
 } ss_verdict_flat_probe;
 
 /* VERDICT 4. A product counts 1, a gradient 1/2, a loss 1/6; on a subset of the samples that share of it. */
@@ -351,6 +391,8 @@ typedef struct ss_verdict {
     ss_verdict_rounded        rounded;
     ss_verdict_left           left;
     ss_verdict_flat_probe     flat_probe;
+    ss_verdict_level_set      level_set;
+    ss_verdict_polish         polish;
     ss_verdict_cost           cost;
     /* VERDICT 5: the label, last. */
     ss_label    label;

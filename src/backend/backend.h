@@ -23,9 +23,14 @@
 
 #include "base/base.h"
 
-typedef struct ss_backend ss_backend;
-typedef struct ss_queue   ss_queue; /* opaque, made by the backend */
-typedef struct ss_event   ss_event; /* opaque, made by the backend */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ss_backend         ss_backend;
+typedef struct ss_queue           ss_queue;           /* opaque, made by the backend */
+typedef struct ss_event           ss_event;           /* opaque, made by the backend */
+typedef struct ss_graph_execution ss_graph_execution; /* opaque: captured work */
 
 typedef enum ss_memory_space {
     SS_MEMORY_HOST,  /* the host may read and write it (backend cpu) */
@@ -60,7 +65,7 @@ typedef struct ss_gemm {
     int64_t     lda, ldb, ldc;                /* elements between rows as stored */
     int64_t     stride_a, stride_b, stride_c; /* elements between problems; 0 allowed for a and b */
     int64_t     batch;                        /* problems, >= 1 */
-    bool        low_precision; /* TF32 allowed (tangent GEMMs in float32; the CPU ignores it) */
+    bool        low_precision; /* a tangent product: TF32 where the backend has `tf32` (the CPU ignores it) */
 } ss_gemm;
 
 /* ---- Pointwise: y = f(x) and its sweeps (backend/point_functions.h) ----
@@ -250,6 +255,16 @@ typedef struct ss_backend_class {
     ss_status (*event_record)(ss_backend *b, ss_event *event, ss_queue *queue);
     ss_status (*queue_wait)(ss_backend *b, ss_queue *queue, ss_event *event);
 
+    /* Optional, all four or none (NULL = none): work that is queued again and again is captured once and then
+     * launched as a whole. Between begin and end the queue takes only primitives without a host result and
+     * without host operands; they are recorded, with all their addresses, instead of run. Everything they
+     * need besides (scratch, handles) must be there already: run the same work once before. */
+    ss_status (*capture_begin)(ss_backend *b, ss_queue *queue);
+    ss_status (*capture_end)(ss_backend *b, ss_queue *queue,
+                             ss_graph_execution **graph); /* NULL on failure */
+    ss_status (*graph_launch)(ss_backend *b, ss_queue *queue, ss_graph_execution *graph);
+    void (*graph_destroy)(ss_backend *b, ss_graph_execution *graph); /* NULL allowed */
+
     /* Bytes. upload/download: the host memory must stay as it is until the queue is synchronised. */
     ss_status (*upload)(ss_backend *b, ss_queue *q, void *to_device, const void *from_host, int64_t bytes);
     ss_status (*download)(ss_backend *b, ss_queue *q, void *to_host, const void *from_device, int64_t bytes);
@@ -340,10 +355,15 @@ typedef struct ss_backend_class {
 } ss_backend_class;
 
 struct ss_backend {
+#ifdef __cplusplus
+    const ss_backend_class *class_; /* the same; `class` is a keyword there */
+#else
     const ss_backend_class *class; /* borrowed, static */
-    ss_context *context;           /* borrowed */
-    ss_real     real;              /* element type of matrices and vectors */
-    char        name[16];          /* as asked for: "cpu", "cuda:1" */
+#endif
+    ss_context *context;  /* borrowed */
+    ss_real     real;     /* element type of matrices and vectors */
+    char        name[16]; /* as asked for: "cpu", "cuda:1" */
+    bool        tf32;     /* products marked low_precision may use TF32; false until its owner sets it */
     /* The implementation's own members follow in its own struct, whose first member this is. */
 };
 
@@ -368,4 +388,7 @@ void ss_blas_prepare_environment(void);
  * strings owned by the library. Loads the BLAS if it is not loaded yet. */
 ss_status ss_blas_describe(ss_context *context, const char **line, const char **warning);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -19,6 +19,10 @@
 #include "saddlescope/context.h"
 #include "saddlescope/tensor.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Runs `call`; on failure leaves through the label `fail` with `status` set. */
 #define SS_TRY(call)                                                                                         \
     do {                                                                                                     \
@@ -57,6 +61,10 @@ ss_status ss_copy_string(ss_context *context, const char *text, char **copy);
 ss_status ss_format(ss_context *context, char **text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* For allocators of other memory (a device's), before they ask for it: counts one allocation like the above
+ * and says whether the test hook wants this one to fail. */
+bool ss_allocation_fails(ss_context *context);
+
 #define SS_NEW(context, pointer) ss_allocate((context), 1, sizeof **(pointer), (void **)(pointer))
 #define SS_NEW_ARRAY(context, count, pointer)                                                                \
     ss_allocate((context), (count), sizeof **(pointer), (void **)(pointer))
@@ -89,4 +97,7 @@ double ss_seconds(void);
 /* Bytes of memory the process may still take: the least of physical free memory and the cgroup's limit. */
 int64_t ss_memory_available(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -30,8 +30,7 @@ static void count_bytes(ss_context *context, int64_t bytes)
     }
 }
 
-/* True when the hook says that this allocation is the one to fail. */
-static bool must_fail(ss_context *context)
+bool ss_allocation_fails(ss_context *context)
 {
     int64_t number = atomic_fetch_add(&context->allocations, 1) + 1;
     int64_t wanted = number;
@@ -52,7 +51,7 @@ ss_status ss_allocate(ss_context *context, int64_t count, size_t size, void **me
     if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
         __builtin_add_overflow(bytes, sizeof(ss_header) + SS_ALIGNMENT, &total) || total > PTRDIFF_MAX)
         return refuse(context, "more than the address space holds", count, size);
-    char *block = must_fail(context) ? NULL : calloc(1, total);
+    char *block = ss_allocation_fails(context) ? NULL : calloc(1, total);
     if (block == NULL) return refuse(context, "no memory", count, size);
 
     uintptr_t first = (uintptr_t)block + sizeof(ss_header);

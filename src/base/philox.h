@@ -5,16 +5,10 @@
 #ifndef SS_BASE_PHILOX_H
 #define SS_BASE_PHILOX_H
 
+#include "base/host_device.h"
+
 #include <math.h>
 #include <stdint.h>
-
-#ifndef SS_HOST_DEVICE
-#ifdef __CUDACC__
-#define SS_HOST_DEVICE __host__ __device__
-#else
-#define SS_HOST_DEVICE
-#endif
-#endif
 
 /* Streams of random numbers; one per purpose so that purposes never share numbers. */
 typedef enum ss_stream {
@@ -25,7 +19,9 @@ typedef enum ss_stream {
     SS_STREAM_WEIGHTS,     /* seeded initial weights of mlp: networks */
     SS_STREAM_PROBE,       /* flat-space probe */
     SS_STREAM_BREAKDOWN,   /* random vectors after a breakdown */
-    SS_STREAM_TEST
+    SS_STREAM_TEST,
+    SS_STREAM_QUADRATURE, /* start vectors of density and trace; plus the probe's number in the high bits */
+    SS_STREAM_SLICE       /* random directions of slice */
 } ss_stream;
 
 typedef struct ss_philox_block {

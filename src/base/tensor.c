@@ -3,7 +3,9 @@
  * Elements are fetched with memcpy because arrays may lie unaligned in a mapped file. Storage is little
  * endian, as are all file formats read here and all machines supported. */
 #include "base/base.h"
+#include "base/stored.h"
 
+#include <math.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored arrays are read as little endian");
@@ -76,43 +78,6 @@ ss_status ss_shape_count(ss_context *context, int32_t rank, const int64_t *shape
     return SS_OK;
 }
 
-/* IEEE 754 half precision: value = (-1)^s 2^(e-15) (1 + m/1024); e = 0 subnormal, e = 31 infinity or NaN. */
-static float half_value(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u, mantissa = half & 1023u;
-    uint32_t bits = 0;
-    float    value = 0.0f;
-    if (exponent == 0) {
-        value = (float)mantissa * 0x1p-24f;
-        return sign != 0 ? -value : value;
-    }
-    if (exponent == 31)
-        bits = sign | 0x7F800000u | (mantissa << 13);
-    else
-        bits = sign | ((exponent + 112u) << 23) | (mantissa << 13);
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* bfloat16 is the upper half of a float32. */
-static float bfloat_value(uint16_t upper)
-{
-    uint32_t bits = (uint32_t)upper << 16;
-    float    value = 0.0f;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* One row per type: enumerator, C type of the stored element, function that gives its value. */
-#define SS_AS_IS(x)    (x)
-#define SS_AS_TRUTH(x) ((x) != 0)
-#define SS_READ_TABLE(row)                                                                                   \
-    row(SS_F64, double, SS_AS_IS) row(SS_F32, float, SS_AS_IS) row(SS_F16, uint16_t, half_value)             \
-        row(SS_BF16, uint16_t, bfloat_value) row(SS_I64, int64_t, SS_AS_IS) row(SS_I32, int32_t, SS_AS_IS)   \
-            row(SS_I16, int16_t, SS_AS_IS) row(SS_I8, int8_t, SS_AS_IS) row(SS_U64, uint64_t, SS_AS_IS)      \
-                row(SS_U32, uint32_t, SS_AS_IS) row(SS_U16, uint16_t, SS_AS_IS)                              \
-                    row(SS_U8, uint8_t, SS_AS_IS) row(SS_BOOL, uint8_t, SS_AS_TRUTH)
-
 /* out[i] = (target)element[first + i] for every stored type; one conversion, so that an integer reaches
  * float32 with one rounding. */
 #define SS_CONVERT_ROW(type, stored, value)                                                                  \
@@ -129,7 +94,7 @@ static void convert_double(const ss_array *array, int64_t first, int64_t count, 
 {
     const char *bytes = array->data;
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
 }
@@ -140,7 +105,7 @@ static void convert_float(const ss_array *array, int64_t first, int64_t count, f
 {
     const char *bytes = array->data;
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
 }
@@ -168,9 +133,60 @@ int64_t ss_array_integer(const ss_array *array, int64_t index)
     const int64_t first = index, count = 1;
     int64_t       target[1] = { 0 };
     switch (array->type) {
-        SS_READ_TABLE(SS_CONVERT_ROW)
+        SS_STORED_TABLE(SS_CONVERT_ROW)
     case SS_TYPE_COUNT: break;
     }
     return target[0];
 }
 #undef SS_TARGET
+
+/* ---- Storing --------------------------------------------------------------------------------------------
+ */
+
+/* value rounded once to `digits` significant bits, none of them below 2^lowest. */
+static double round_to(double value, int digits, int lowest)
+{
+    int exponent = 0;
+    if (value == 0.0 || !isfinite(value)) return value;
+    (void)frexp(value, &exponent);
+    int last = exponent - digits > lowest ? exponent - digits : lowest;
+    return ldexp(nearbyint(ldexp(value, -last)), last);
+}
+
+static uint16_t half_bits(double value)
+{
+    double   rounded = round_to(value, 11, -24), size = fabs(rounded);
+    uint16_t sign = signbit(value) ? 0x8000u : 0u;
+    int      exponent = 0;
+    if (isnan(value)) return 0x7E00u;
+    if (size > 65504.0) return (uint16_t)(sign | 0x7C00u);
+    if (size < 0x1p-14) return (uint16_t)(sign | (uint16_t)(size * 0x1p24));
+    double fraction = frexp(size, &exponent); /* [1/2, 1) */
+    return (uint16_t)(sign | ((unsigned)(exponent + 14) << 10) | ((unsigned)(fraction * 2048.0) & 1023u));
+}
+
+static uint16_t bfloat_bits(double value)
+{
+    float    rounded = (float)round_to(value, 8, -133); /* exact, or infinite */
+    uint32_t bits = 0;
+    memcpy(&bits, &rounded, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+ss_status ss_array_store(ss_context *context, ss_type type, const double *values, int64_t count, void *out)
+{
+    float    *single = out;
+    uint16_t *half = out;
+    if (type == SS_F64) {
+        memcpy(out, values, (size_t)count * sizeof *values);
+    } else if (type == SS_F32) {
+        for (int64_t i = 0; i < count; i++) single[i] = (float)values[i];
+    } else if (type == SS_F16) {
+        for (int64_t i = 0; i < count; i++) half[i] = half_bits(values[i]);
+    } else if (type == SS_BF16) {
+        for (int64_t i = 0; i < count; i++) half[i] = bfloat_bits(values[i]);
+    } else {
+        return ss_fail(context, SS_ERROR_INTERNAL, "values cannot be stored as %s", ss_type_name(type));
+    }
+    return SS_OK;
+}

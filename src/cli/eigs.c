@@ -1,12 +1,10 @@
 /* saddlescope eigs: extreme eigenvalues. */
 #include "backend/backend.h"
-#include "base/output.h"
 #include "cli/commands.h"
 #include "cli/vectors.h"
 #include "cli/workload.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Stops the search at --time-limit and reports progress. */
 typedef struct watch {
@@ -130,20 +128,15 @@ fail:
 /* --output with a name that ends in .csv gets a table instead of the text. */
 static bool csv_wanted(const ss_settings *s)
 {
-    const char *path = ss_text_of(s, OUTPUT);
-    size_t      length = path != NULL ? strlen(path) : 0;
-    return length > 4 && strcmp(path + length - 4, ".csv") == 0;
+    return ss_given(s, OUTPUT) && ss_path_ends_with(ss_text_of(s, OUTPUT), ".csv");
 }
 
-static ss_status write_csv(ss_context *context, const char *path, const ss_eigs_result *result)
+static ss_status write_csv(ss_workload *w, const ss_eigs_result *result)
 {
-    ss_text   csv;
-    ss_status status = SS_OK;
-    ss_text_init(context, &csv);
+    ss_text csv;
+    ss_text_init(w->context, &csv);
     ss_report_eigs_csv(&csv, result);
-    SS_TRY(csv.status);
-    SS_TRY(ss_output_file(context, path, csv.bytes, (size_t)csv.length));
-fail:
+    ss_status status = ss_workload_file(w, &csv, ss_text_of(w->settings, OUTPUT));
     ss_text_release(&csv);
     return status;
 }
@@ -190,7 +183,7 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     SS_TRY(save(&workload, &op, found, &result));
     ss_report_eigs(&text, &workload.run, &result);
     SS_TRY(ss_workload_print(&workload, &text, csv_wanted(settings) ? NULL : ss_text_of(settings, OUTPUT)));
-    if (csv_wanted(settings)) SS_TRY(write_csv(context, ss_text_of(settings, OUTPUT), &result));
+    if (csv_wanted(settings)) SS_TRY(write_csv(&workload, &result));
     SS_TRY(ss_workload_json(&workload, solved == SS_OK, ss_eigs_fields, &result));
     status = solved; /* interrupted: everything above is delivered, and the exit status says so */
 fail:

@@ -73,7 +73,7 @@ static ss_hessian_result summarise(const ss_workload *w, const ss_dense_result *
                             .seconds_operator = dense->seconds_operator,
                             .seconds_eigen = dense->seconds_eigen };
     for (int64_t i = 0; i < dense->n; i++) r.trace += dense->values[i];
-    r.error = 64 * ss_real_unit_roundoff(w->options.precision) * dense->lambda_abs;
+    r.error = ss_workload_rounding(w) * dense->lambda_abs;
     r.tau = ss_given(w->settings, TAU) ? ss_real_of(w->settings, TAU) : 3 * r.error;
     ss_inertia inertia = ss_dense_inertia(dense, r.tau);
     r.negative = inertia.negative;

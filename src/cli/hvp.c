@@ -47,7 +47,7 @@ static ss_status compute(ss_workload *w, double *packed, ss_product_result *resu
                                    .norm_in = sqrt(xx),
                                    .norm_out = sqrt(yy),
                                    .quotient = xy / xx,
-                                   .quotient_error = 64 * ss_real_unit_roundoff(op.real) * sqrt(yy / xx),
+                                   .quotient_error = ss_workload_rounding(w) * sqrt(yy / xx),
                                    .seconds = op.seconds,
                                    .n = op.layout->n };
     SS_TRY(ss_operator_pack(&op, y, packed));

@@ -1,6 +1,7 @@
 /* saddlescope info: what was understood, and what a product would cost. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/gpus.h"
 #include "cli/workload.h"
 #include "io/archive.h"
 
@@ -104,19 +105,83 @@ fail:
     return status;
 }
 
+/* ---- A device that is not here; what a search takes ---- */
+
+static ss_status assume_rates(ss_workload *w, ss_gpu *gpu, char **text, ss_info_result *r)
+{
+    ss_status status = SS_OK;
+    SS_TRY(ss_gpu_find(w->context, ss_text_of(w->settings, FOR), gpu));
+    double rate = w->options.tf32 ? gpu->tf32 : w->options.precision == SS_FLOAT32 ? gpu->fp32 : gpu->fp64;
+    r->seconds_per_flop = 1 / rate;
+    r->memory_free = gpu->memory;
+    if (gpu->name)
+        SS_TRY(ss_format(
+            w->context, text,
+            "%s: %.4g GiB; assumed TFLOP/s: float64 %.3g, float32 %.3g, TF32 %.3g; nothing was run on it",
+            gpu->name, (double)gpu->memory / 0x1p30, gpu->fp64 * 1e-12, gpu->fp32 * 1e-12,
+            gpu->tf32 * 1e-12));
+    else
+        SS_TRY(ss_format(w->context, text, "a device with %.4g GiB; nothing was run on it",
+                         (double)gpu->memory / 0x1p30));
+    r->planned_for = *text;
+fail:
+    return status;
+}
+
+/* Kuczynski and Wozniakowski (1992): after k steps from a random start the extreme eigenvalue is missed by
+ * more than e of the spectrum's width with probability at most 1.648 sqrt(n) exp(-sqrt(e) (2k - 1)); the
+ * width is at most twice the largest |eigenvalue|. */
+static int64_t products_needed(int64_t n, double resolution)
+{
+    double e = resolution / 2, k = 0.5 + log(1.648 * sqrt((double)n) / 0.01) / (2 * sqrt(e));
+    return ss_min64((int64_t)ceil(k), n);
+}
+
+/* Three float64 products confirm: both ends and the operator's own error. */
+static ss_status list_efforts(ss_workload *w, const ss_gpu *gpu, ss_info_result *r)
+{
+    static const double resolutions[] = { 0.1, 0.01, 0.001 };
+    enum { EFFORTS = sizeof resolutions / sizeof *resolutions, CONFIRMING = 3 };
+    ss_status status = SS_OK;
+    double    slower = gpu ? w->options.precision == SS_FLOAT64 ? 1 : 1 / (gpu->fp64 * r->seconds_per_flop)
+                       : w->options.precision == SS_FLOAT64 ? 1
+                                                            : 2;
+    double    working = w->run.working.flops_body * r->seconds_per_flop;
+    double    confirming = w->run.confirming.flops_body * r->seconds_per_flop * slower;
+    SS_TRY(SS_NEW_ARRAY(w->context, EFFORTS, &r->efforts));
+    for (; r->n_efforts < EFFORTS; r->n_efforts++) {
+        ss_info_effort *e = &r->efforts[r->n_efforts];
+        e->resolution = resolutions[r->n_efforts];
+        e->products = products_needed(ss_network_n(w->network), e->resolution);
+        e->seconds = (double)e->products * working + CONFIRMING * confirming;
+    }
+fail:
+    return status;
+}
+
 ss_status ss_command_info(ss_context *context, const ss_settings *settings, int *exit_status)
 {
     ss_status      status = SS_OK;
     ss_workload    workload;
     ss_info_result result = { 0 };
     ss_text        text;
+    ss_gpu         gpu;
+    char          *planned_for = NULL;
+    bool           here = !ss_given(settings, FOR);
 
     (void)exit_status;
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, false, &workload));
     SS_TRY(list_parameters(&workload, &result));
-    SS_TRY(time_gradient(&workload, &result.seconds_per_flop));
+    if (here) {
+        ss_backend *backend = ss_objective_backend(workload.objective, workload.options.precision);
+        result.memory_free = backend->class->memory_available(backend);
+        SS_TRY(time_gradient(&workload, &result.seconds_per_flop));
+    } else {
+        SS_TRY(assume_rates(&workload, &gpu, &planned_for, &result));
+    }
     SS_TRY(list_plans(&workload, &result));
+    SS_TRY(list_efforts(&workload, here ? NULL : &gpu, &result));
     ss_report_info(&text, &workload.run, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     if (ss_given(settings, PLAN)) {
@@ -131,6 +196,8 @@ fail:
         ss_free(context, (void *)(uintptr_t)result.parameters[i].shape);
     ss_free(context, result.parameters);
     ss_free(context, result.plans);
+    ss_free(context, result.efforts);
+    ss_free(context, planned_for);
     ss_workload_close(&workload);
     return status;
 }

@@ -56,8 +56,11 @@ static ss_status run(ss_context *context, const ss_settings *settings, int *exit
 static int exit_of(ss_status status, const ss_settings *settings)
 {
     if (status != SS_ERROR_INTERRUPTED) return ss_status_exit(status);
-    if (ss_given(settings, CHECKPOINT) && access(ss_text_of(settings, CHECKPOINT), F_OK) == 0)
-        return SS_EXIT_RESUMABLE;
+    /* study and track go on from the table itself. */
+    bool        table = settings->command == SS_COMMAND_STUDY || settings->command == SS_COMMAND_TRACK;
+    const char *kept = ss_text_of(settings, CHECKPOINT);
+    if (table) kept = ss_text_of(settings, OUTPUT);
+    if (kept != NULL && access(kept, F_OK) == 0) return SS_EXIT_RESUMABLE;
     return ss_signals_received() == SIGINT ? SS_EXIT_INTERRUPTED : SS_EXIT_TERMINATED;
 }
 

@@ -113,6 +113,16 @@ static bool number_with_unit(const char *text, const char *units, const double *
     return *end == '\0' || (strcmp(units, "KMGT") == 0 && strcmp(end, "iB") == 0);
 }
 
+ss_status ss_parse_size(ss_context *context, const char *what, const char *text, int64_t *bytes)
+{
+    static const double factor[] = { 1024.0, 1048576.0, 1073741824.0, 1099511627776.0 };
+    double              value = 0;
+    if (!number_with_unit(text, "KMGT", factor, &value) || !(fabs(value) < 9e18))
+        return ss_fail(context, SS_ERROR_USAGE, "%s: '%s' is not a size like 500M or 2G", what, text);
+    *bytes = (int64_t)value;
+    return SS_OK;
+}
+
 /* ---- One value ------------------------------------------------------------------------------------------
  */
 
@@ -136,7 +146,6 @@ static ss_status check_range(ss_context *context, const ss_option *option, const
 static ss_status set_value(ss_context *context, const ss_option *option, const char *text,
                            ss_setting *setting)
 {
-    static const double bytes[] = { 1024.0, 1048576.0, 1073741824.0, 1099511627776.0 };
     static const double seconds[] = { 1.0, 60.0, 3600.0, 86400.0 };
     char                what[64];
     ss_status           status = SS_OK;
@@ -161,10 +170,9 @@ static ss_status set_value(ss_context *context, const ss_option *option, const c
         SS_TRY(check_range(context, option, text, setting->number));
         break;
     case SS_KIND_SIZE:
-        if (!number_with_unit(text, "KMGT", bytes, &setting->number))
-            SS_FAIL(context, SS_ERROR_USAGE, "%s: '%s' is not a size like 500M or 2G", what, text);
+        SS_TRY(ss_parse_size(context, what, text, &setting->integer));
+        setting->number = (double)setting->integer;
         SS_TRY(check_range(context, option, text, setting->number));
-        setting->integer = (int64_t)setting->number;
         break;
     case SS_KIND_TIME:
         if (!number_with_unit(text, "smhd", seconds, &setting->number))

@@ -100,6 +100,7 @@ void      ss_settings_release(ss_context *context, ss_settings *settings);
 /* Numbers on the command line; `what` begins the message. */
 ss_status ss_parse_real(ss_context *context, const char *what, const char *text, double *value);
 ss_status ss_parse_integer(ss_context *context, const char *what, const char *text, int64_t *value);
+ss_status ss_parse_size(ss_context *context, const char *what, const char *text, int64_t *bytes);
 
 /* Shorthands. */
 #define ss_given(settings, id)      ((settings)->option[SS_OPTION_##id].given)

@@ -176,7 +176,7 @@ ss_status ss_workload_record(ss_workload *w)
     run->objective = ss_objective_description(w->objective);
     run->device = ss_text_of(w->settings, DEVICE);
     run->device_description = backend->class->describe(backend);
-    run->precision = ss_real_name(w->options.precision);
+    run->precision = w->options.tf32 ? "float32, products TF32" : ss_real_name(w->options.precision);
     run->threads = ss_context_threads(w->context);
     run->memory = w->options.memory;
     SS_TRY(describe_configuration(w));

@@ -6,6 +6,10 @@
 #include <math.h>
 #include <string.h>
 
+/* Of a study whose objective nobody stated: without decay cross-entropy has no critical points to speak of,
+ * its infimum lies at infinity. */
+#define SS_STUDY_DECAY 1e-3
+
 static ss_status add_decay(ss_context *context, ss_stated_objective *stated, const char *glob, double lambda)
 {
     ss_status status = SS_OK;
@@ -212,10 +216,10 @@ ss_status ss_stated_merge(ss_context *context, const ss_settings *settings, ss_s
     ss_status         status = SS_OK;
     const ss_setting *decay = &settings->option[SS_OPTION_WEIGHT_DECAY];
 
-    *overridden = ss_given(settings, LOSS) || decay->given || ss_given(settings, LABEL_SMOOTHING) ||
-                  ss_given(settings, CLASS_WEIGHTS) || ss_given(settings, DATA) ||
-                  ss_given(settings, WEIGHTS) || ss_given(settings, SAMPLES) || ss_given(settings, SCALE) ||
-                  ss_given(settings, SHIFT) || ss_given(settings, INIT_RANDOM) ||
+    *overridden = settings->command == SS_COMMAND_STUDY || ss_given(settings, LOSS) || decay->given ||
+                  ss_given(settings, LABEL_SMOOTHING) || ss_given(settings, CLASS_WEIGHTS) ||
+                  ss_given(settings, DATA) || ss_given(settings, WEIGHTS) || ss_given(settings, SAMPLES) ||
+                  ss_given(settings, SCALE) || ss_given(settings, SHIFT) || ss_given(settings, INIT_RANDOM) ||
                   ss_given(settings, INIT_MISSING) || ss_given(settings, BASE);
     if (ss_given(settings, LOSS)) {
         ss_free(context, stated->loss);
@@ -226,6 +230,8 @@ ss_status ss_stated_merge(ss_context *context, const ss_settings *settings, ss_s
         release_decay(context, stated);
         for (int64_t i = 0; i < decay->n_texts; i++) SS_TRY(decay_option(context, decay->texts[i], stated));
     }
+    if (settings->command == SS_COMMAND_STUDY && stated->path == NULL && !decay->given)
+        SS_TRY(add_decay(context, stated, NULL, SS_STUDY_DECAY));
     if (ss_given(settings, LABEL_SMOOTHING)) stated->smoothing = ss_real_of(settings, LABEL_SMOOTHING);
     if (ss_given(settings, CLASS_WEIGHTS))
         SS_TRY(ss_class_weights_read(context, ss_text_of(settings, CLASS_WEIGHTS), stated));

@@ -49,13 +49,38 @@ ss_status ss_vector_output(ss_context *context, const ss_settings *settings, con
     return ss_vectors_write(context, ss_text_of(settings, OUTPUT), network, &vector, 1, NULL, 0);
 }
 
-static ss_status read_parameter(ss_context *context, const char *path, const ss_archive *archive,
-                                const ss_parameter_info *info, double *packed)
+/* A file of several vectors is recognised by the first name of one: "low_0/0.weight" for the parameter
+ * "0.weight". */
+static const char *vector_in(const ss_archive *archive, const char *parameter)
 {
-    ss_status       status = SS_OK;
-    char            found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT];
-    const ss_array *array = ss_archive_find(archive, info->name);
-    if (array == NULL) SS_FAIL(context, SS_ERROR_INPUT, "%s: the tensor '%s' is missing", path, info->name);
+    size_t tail = strlen(parameter);
+    for (int64_t i = 0; i < ss_archive_count(archive); i++) {
+        const char *name = ss_archive_at(archive, i)->name;
+        size_t      length = strlen(name);
+        if (length > tail + 1 && name[length - tail - 1] == '/' &&
+            strcmp(name + length - tail, parameter) == 0)
+            return name;
+    }
+    return NULL;
+}
+
+static ss_status read_parameter(ss_context *context, const char *path, const char *vector,
+                                const ss_archive *archive, const ss_parameter_info *info, double *packed)
+{
+    ss_status status = SS_OK;
+    char      found[SS_SHAPE_TEXT], wanted[SS_SHAPE_TEXT], quoted[SS_QUOTE_TEXT];
+    char     *name = NULL;
+    if (vector != NULL)
+        SS_TRY(ss_format(context, &name, "%s/%s", vector, info->name));
+    else
+        SS_TRY(ss_copy_string(context, info->name, &name));
+    const ss_array *array = ss_archive_find(archive, name);
+    const char     *other = array == NULL ? vector_in(archive, info->name) : NULL;
+    if (other != NULL)
+        SS_FAIL(context, SS_ERROR_INPUT,
+                "%s: the tensor '%s' is missing; the file holds %s: say which vector, %s:NAME", path, name,
+                ss_quote(other, quoted), path);
+    if (array == NULL) SS_FAIL(context, SS_ERROR_INPUT, "%s: the tensor '%s' is missing", path, name);
     if (array->rank != info->rank ||
         memcmp(array->shape, info->shape, (size_t)info->rank * sizeof *info->shape) != 0)
         SS_FAIL(context, SS_ERROR_INPUT, "%s: tensor '%s' has shape %s, the parameter %s", path, info->name,
@@ -67,6 +92,23 @@ static ss_status read_parameter(ss_context *context, const char *path, const ss_
     SS_TRY(ss_array_require_finite(context, path, array));
     ss_array_convert(array, 0, info->count, SS_FLOAT64, packed + info->canonical);
 fail:
+    ss_free(context, name);
+    return status;
+}
+
+ss_status ss_vector_read_named(ss_context *context, const char *path, const char *name,
+                               const ss_network *network, double *packed)
+{
+    ss_status   status = SS_OK;
+    ss_archive *archive = NULL;
+    SS_TRY(ss_archive_open(context, path, &archive));
+    for (int64_t p = 0; p < ss_network_parameter_count(network); p++) {
+        ss_parameter_info info;
+        ss_network_parameter(network, p, &info);
+        if (info.active) SS_TRY(read_parameter(context, path, name, archive, &info, packed));
+    }
+fail:
+    ss_archive_close(archive);
     return status;
 }
 
@@ -82,7 +124,7 @@ ss_status ss_vector_read(ss_context *context, const char *path, const ss_network
         ss_parameter_info info;
         ss_network_parameter(network, p, &info);
         if (!info.active) continue;
-        SS_TRY(read_parameter(context, path, archive, &info, packed));
+        SS_TRY(read_parameter(context, path, NULL, archive, &info, packed));
         active++;
     }
     if (ss_archive_count(archive) == active) goto fail;

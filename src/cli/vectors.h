@@ -24,5 +24,8 @@ ss_status ss_vector_output(ss_context *context, const ss_settings *settings, con
 /* Reads one vector: exactly the active parameters with their shapes, finite floats. SS_ERROR_INPUT naming
  * file and tensor. packed [n]. */
 ss_status ss_vector_read(ss_context *context, const char *path, const ss_network *network, double *packed);
+/* Reads the vector `name` of a file that holds several, as ss_vectors_write makes them. */
+ss_status ss_vector_read_named(ss_context *context, const char *path, const char *name,
+                               const ss_network *network, double *packed);
 
 #endif

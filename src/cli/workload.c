@@ -1,5 +1,6 @@
 /* Opening network, data and objective, and verifying what they were said to be. */
 #include "cli/workload.h"
+#include "cli/gpus.h"
 #include "backend/backend.h"
 #include "base/output.h"
 
@@ -18,7 +19,7 @@ static bool exists(const char *path)
     return stat(path, &info) == 0;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool ss_path_ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), tail = strlen(end);
     return length > tail && strcmp(text + length - tail, end) == 0;
@@ -27,7 +28,7 @@ static bool ends_with(const char *text, const char *end)
 /* Networks that other programs write and this version cannot read: refused by name. */
 static ss_status refuse_unsupported(ss_context *context, const char *network)
 {
-    if (!ends_with(network, ".onnx")) return SS_OK;
+    if (!ss_path_ends_with(network, ".onnx")) return SS_OK;
     return ss_fail(context, SS_ERROR_INPUT,
                    "%s: ONNX models are not yet supported; export the torch module: "
                    "scripts/export_torch.py MODEL DATA OUT",
@@ -40,7 +41,7 @@ static bool may_state_loss(const ss_workload *w)
     const char *network = w->settings->network;
     char        own[4096];
     snprintf(own, sizeof own, "%snetwork.json", w->folder != NULL ? w->folder : "");
-    return strncmp(network, "mlp:", 4) != 0 && !ends_with(network, ".json") &&
+    return strncmp(network, "mlp:", 4) != 0 && !ss_path_ends_with(network, ".json") &&
            !(w->folder != NULL && exists(own));
 }
 
@@ -54,7 +55,7 @@ static ss_status look_into_folder(ss_workload *w)
     struct stat info;
 
     if (stat(network, &info) == 0 && S_ISDIR(info.st_mode)) {
-        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ends_with(network, "/") ? "" : "/"));
+        SS_TRY(ss_format(context, &w->folder, "%s%s", network, ss_path_ends_with(network, "/") ? "" : "/"));
         SS_TRY(ss_format(context, &path, "%sobjective.json", w->folder));
         if (exists(path)) SS_TRY(ss_stated_read(context, path, &w->stated));
     }
@@ -96,7 +97,8 @@ fail:
 
 static ss_status check_outputs(ss_workload *w)
 {
-    static const ss_option_id outputs[] = { SS_OPTION_JSON, SS_OPTION_OUTPUT, SS_OPTION_SAVE_VECTORS,
+    static const ss_option_id outputs[] = { SS_OPTION_JSON,      SS_OPTION_OUTPUT, SS_OPTION_HTML,
+                                            SS_OPTION_PLOT,      SS_OPTION_BAND,   SS_OPTION_SAVE_VECTORS,
                                             SS_OPTION_CHECKPOINT };
     ss_status                 status = SS_OK;
     const size_t              count = sizeof outputs / sizeof *outputs;
@@ -118,7 +120,7 @@ fail:
 /* ---- Network, data, objective ---------------------------------------------------------------------------
  */
 
-static ss_status open_network(ss_workload *w)
+ss_network_options ss_workload_network_options(const ss_workload *w)
 {
     const ss_settings *s = w->settings;
     const ss_setting  *include = &s->option[SS_OPTION_PARAMETERS];
@@ -126,8 +128,7 @@ static ss_status open_network(ss_workload *w)
     const ss_setting  *missing = &s->option[SS_OPTION_INIT_MISSING];
     /* The command line's choice of parameters replaces the folder's. */
     bool               chosen = include->given || exclude->given;
-    ss_network_options options = { .weights = ss_text_of(s, WEIGHTS),
-                                   .include =
+    ss_network_options options = { .include =
                                        chosen ? include->texts : (const char *const *)w->stated.trainable,
                                    .exclude = exclude->texts,
                                    .decay = w->stated.decay,
@@ -139,11 +140,24 @@ static ss_status open_network(ss_workload *w)
                                    .base = ss_text_of(s, BASE),
                                    .init_random = ss_given(s, INIT_RANDOM),
                                    .init_missing = missing->texts,
-                                   .n_init_missing = (int32_t)missing->n_texts };
-    ss_status          status = SS_OK;
+                                   .n_init_missing = (int32_t)missing->n_texts,
+                                   .seeded = s->command == SS_COMMAND_STUDY };
     if (options.init_random) options.init_seed = (uint64_t)ss_integer_of(s, INIT_RANDOM);
     ss_network_fit_data(w->dataset, &options);
-    SS_TRY(ss_network_open(w->context, s->network, &options, &w->network));
+    return options;
+}
+
+ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **network)
+{
+    ss_network_options options = ss_workload_network_options(w);
+    options.weights = weights;
+    return ss_network_open(w->context, w->settings->network, &options, network);
+}
+
+static ss_status open_network(ss_workload *w)
+{
+    ss_status status = SS_OK;
+    SS_TRY(ss_workload_network(w, ss_text_of(w->settings, WEIGHTS), &w->network));
     if (w->stated.loss == NULL && ss_network_loss(w->network) != NULL)
         SS_TRY(ss_copy_string(w->context, ss_network_loss(w->network), &w->stated.loss));
     if (w->stated.loss == NULL)
@@ -187,15 +201,17 @@ fail:
     return status;
 }
 
-static ss_status choose_precision(ss_workload *w, ss_real *real)
+static ss_status choose_precision(ss_workload *w, ss_objective_options *o)
 {
     const char *name = ss_text_of(w->settings, PRECISION), *device = ss_text_of(w->settings, DEVICE);
-    *real = SS_FLOAT64;
-    if (strcmp(name, "tf32") == 0 && strncmp(device, "cuda", 4) != 0)
+    bool        automatic = strcmp(name, "auto") == 0, tf32 = strcmp(name, "tf32") == 0;
+    bool        gpu = strncmp(device, "cuda", 4) == 0 || ss_given(w->settings, FOR);
+    if (tf32 && !gpu)
         return ss_fail(w->context, SS_ERROR_USAGE, "--precision tf32 needs a GPU; the device is %s: use fp32",
                        device);
-    if (strcmp(name, "fp32") == 0 || strcmp(name, "tf32") == 0) *real = SS_FLOAT32;
-    if (strcmp(name, "auto") == 0 && ss_network_n(w->network) >= 1000000) *real = SS_FLOAT32;
+    bool single = tf32 || strcmp(name, "fp32") == 0 || (automatic && ss_network_n(w->network) >= 1000000);
+    o->precision = single ? SS_FLOAT32 : SS_FLOAT64;
+    o->tf32 = tf32 || (automatic && single && gpu);
     return SS_OK;
 }
 
@@ -210,7 +226,13 @@ static ss_status open_objective(ss_workload *w)
     o->class_weights = w->stated.class_weights;
     o->n_class_weights = w->stated.n_class_weights;
     o->device = ss_text_of(s, DEVICE);
-    SS_TRY(choose_precision(w, &o->precision));
+    if (ss_given(s, FOR)) {
+        ss_gpu gpu;
+        SS_TRY(ss_gpu_find(w->context, ss_text_of(s, FOR), &gpu));
+        o->device = "cpu-check"; /* plans as for any memory that the host cannot reach */
+        o->memory = gpu.memory / 10 * 9;
+    }
+    SS_TRY(choose_precision(w, o));
     if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
     if (ss_given(s, BATCH_SIZE)) o->batch_size = ss_integer_of(s, BATCH_SIZE);
     if (o->batch_size > ss_dataset_samples(w->dataset))
@@ -365,9 +387,21 @@ ss_product ss_workload_product(const ss_workload *w)
     return SS_PRODUCT_HESSIAN;
 }
 
+/* Sums of rounded terms: 64 units of the real type; TF32 rounds to 11 bits, but the operands alone. */
+double ss_workload_rounding(const ss_workload *w)
+{
+    return w->options.tf32 ? 4 * 0x1p-11 : 64 * ss_real_unit_roundoff(w->options.precision);
+}
+
 ss_status ss_workload_operator(ss_workload *w, ss_operator *op)
 {
     return ss_objective_operator(w->objective, ss_workload_product(w), w->options.precision, NULL, NULL, op);
+}
+
+ss_status ss_workload_file(ss_workload *w, const ss_text *text, const char *path)
+{
+    if (text->status != SS_OK) return text->status;
+    return ss_output_file(w->context, path, text->bytes, (size_t)text->length);
 }
 
 ss_status ss_workload_print(ss_workload *w, const ss_text *text, const char *file)

@@ -54,6 +54,11 @@ ss_status ss_workload_open(ss_context *context, const ss_settings *settings, boo
                            ss_workload *workload);
 void      ss_workload_close(ss_workload *workload);
 
+/* Choice of parameters, decay and seed as the settings say; strings are borrowed. */
+ss_network_options ss_workload_network_options(const ss_workload *workload);
+/* The same network, choice of parameters and decay with the weights of another file (NULL = its own). */
+ss_status ss_workload_network(ss_workload *workload, const char *weights, ss_network **network);
+
 /* Fills or refreshes the record: files, libraries, options, plans, times (record.c). */
 ss_status ss_workload_record(ss_workload *workload);
 void      ss_workload_record_release(ss_workload *workload);
@@ -73,8 +78,14 @@ ss_status   ss_workload_operator(ss_workload *workload, ss_operator *op);
 ss_product  ss_workload_product(const ss_workload *workload);
 const char *ss_product_name(ss_product product);
 
+/* Rounding errors of a product that nobody has measured, relative to the largest modulus of an eigenvalue. */
+double ss_workload_rounding(const ss_workload *workload);
+
 /* Writes text to standard output, and to --output when `file` says so. */
 ss_status ss_workload_print(ss_workload *workload, const ss_text *text, const char *file);
+/* Writes text to a file; the text's own failure first. */
+ss_status ss_workload_file(ss_workload *workload, const ss_text *text, const char *path);
+bool      ss_path_ends_with(const char *path, const char *end); /* and is longer */
 /* Writes --json when it is given: the result so far (only to a regular file, which is replaced each time),
  * and the last word. */
 ss_status ss_workload_json_partial(ss_workload *workload, const ss_field *fields, const void *result);

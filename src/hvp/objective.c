@@ -21,7 +21,7 @@ struct ss_objective {
     ss_objective_options options;
     char                *device;
     ss_problem          *problem;
-    const ss_graph      *graph;
+    ss_graph            *graph;
     ss_backend          *backend[2];                    /* by real type */
     holder              *holders;                       /* all programs */
     ss_program          *loss[2], *gradient[2], *kinks; /* over all samples; NULL until wanted */
@@ -122,6 +122,26 @@ fail:
 static void finish_once(ss_objective *o, const ss_samples *samples, ss_program *used)
 {
     if (samples && used) drop(o, used);
+}
+
+ss_status ss_objective_set_weights(ss_objective *o, const double *packed)
+{
+    ss_program **kept[] = { &o->loss[0], &o->loss[1], &o->gradient[0], &o->gradient[1], &o->kinks };
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        if (*kept[i]) drop(o, *kept[i]);
+        *kept[i] = NULL;
+    }
+    if (o->holders)
+        return ss_fail(o->context, SS_ERROR_USAGE, "the weights cannot be moved while an operator is open");
+    return ss_graph_set_weights(o->graph, packed);
+}
+
+void ss_objective_get_weights(const ss_objective *o, double *packed)
+{
+    for (int32_t i = 0; i < o->graph->n_parameters; i++) {
+        const ss_parameter *p = &o->graph->parameters[i];
+        if (p->offset >= 0) ss_array_convert(&p->array, 0, p->count, SS_FLOAT64, packed + p->canonical);
+    }
 }
 
 /* ---- Losses and gradients ---- */
@@ -382,6 +402,7 @@ ss_status ss_objective_create(ss_context *context, ss_network *network, const ss
     o->options.class_weights = NULL; /* the problem has its own copy */
     for (int real = 0; real < 2; real++)
         SS_TRY(ss_backend_open(context, o->device, (ss_real)real, &o->backend[real]));
+    o->backend[SS_FLOAT32]->tf32 = options->tf32;
     o->budget = arena_budget(o);
     SS_TRY(describe(o));
     *objective = o;

@@ -135,6 +135,7 @@ ss_status ss_program_compile(ss_context *context, ss_backend *backend, const ss_
     SS_TRY(ss_program_emit(p));
     ss_program_prune(p);
     SS_TRY(ss_program_place(p));
+    ss_program_plan_capture(p);
     fill_plan(p);
     *program = p;
     return SS_OK;
@@ -204,4 +205,5 @@ void ss_program_print(const ss_program *p, void *file)
     print_list(p, &p->body, "body (once per product)", file);
     fprintf(file, "arena %lld bytes, of which %lld stay between products\n", (long long)p->arena_bytes,
             (long long)p->persistent_bytes);
+    if (p->captured_offset >= 0) fprintf(file, "the body is captured: one launch a product\n");
 }

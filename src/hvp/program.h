@@ -125,23 +125,30 @@ typedef struct ss_program {
     int32_t      row_loss_buffer; /* of loss and gradient programs; -1 = none */
     int64_t      arena_bytes, persistent_bytes, staging_bytes, weight_bytes;
     ss_plan      plan;
+    int64_t      captured_offset; /* bytes in the arena: v and Hv of a captured body; -1 = not captured */
 
     /* State of execution */
-    void       *arena;        /* device; NULL = no memory held */
-    void       *staging;      /* host, staging_bytes */
-    ss_call     call;         /* scratch: operands of the running step */
-    bool        ready;        /* the prologue has run at the present point */
-    double      step;         /* of the point */
-    const void *direction;    /* of the point, padded, device; NULL = theta */
-    double      decay_loss;   /* sum of lambda/2 w'w at the point */
-    double     *row_loss;     /* host [samples * rows]: w l of the last loss or gradient */
-    int64_t     kinks, units; /* counted by SS_STEP_KINKS */
+    void               *arena;   /* device; NULL = no memory held */
+    void               *staging; /* host, staging_bytes */
+    ss_call             call;    /* scratch: operands of the running step */
+    ss_graph_execution *graph;   /* the body for graph_lanes vectors; NULL = not captured (yet) */
+    int         graph_lanes;     /* vectors of the last body that ran; 0 = none since the arena was taken */
+    bool        ready;           /* the prologue has run at the present point */
+    double      step;            /* of the point */
+    const void *direction;       /* of the point, padded, device; NULL = theta */
+    double      decay_loss;      /* sum of lambda/2 w'w at the point */
+    double     *row_loss;        /* host [samples * rows]: w l of the last loss or gradient */
+    int64_t     kinks, units;    /* counted by SS_STEP_KINKS */
 } ss_program;
 
 /* Compiles; nothing is allocated on the device. */
 ss_status ss_program_compile(ss_context *context, ss_backend *backend, const ss_problem *problem,
                              const ss_program_options *options, ss_program **program);
 void      ss_program_destroy(ss_program *program); /* NULL allowed */
+
+/* Last pass: room in the arena for a body that is captured and launched as a whole, where the backend can and
+ * it pays. Captured work keeps its addresses, so v and Hv of every product are copied into and out of it. */
+void ss_program_plan_capture(ss_program *program);
 
 /* Takes and gives back the arena. ss_program_run takes it when needed. */
 ss_status ss_program_acquire(ss_program *program);

@@ -1,7 +1,10 @@
 /* Last pass and execution: binds addresses and runs the steps.
  *
  * Arena operands are bound once when the arena is taken, the slices of v and Hv at each product. The loop
- * allocates nothing. */
+ * allocates nothing.
+ *
+ * A body of sweeps alone, on a backend that can capture, is run step by step the first time, so that the
+ * backend has all it needs, captured the second time, and launched as a whole from then on. */
 #include "hvp/inputs.h"
 #include "hvp/program.h"
 #include "ops/head.h"
@@ -45,6 +48,9 @@ fail:
 
 void ss_program_release(ss_program *p)
 {
+    if (p->graph) p->backend->class->graph_destroy(p->backend, p->graph);
+    p->graph = NULL;
+    p->graph_lanes = 0;
     if (p->arena) p->backend->class->release(p->backend, p->arena);
     ss_free(p->context, p->staging);
     ss_free(p->context, p->row_loss);
@@ -368,6 +374,87 @@ fail:
     return status;
 }
 
+/* ---- Captured bodies ---- */
+
+/* Copies of v and Hv beyond this take longer than the launches that a capture saves. */
+#define CAPTURED_VECTORS ((int64_t)64 << 20) /* bytes */
+
+static bool can_capture(const ss_step *step)
+{
+    switch (step->kind) {
+    case SS_STEP_SWEEP:
+    case SS_STEP_ZERO:
+    case SS_STEP_ZERO_RESULT:
+    case SS_STEP_POISON:
+    case SS_STEP_DECAY: return true;
+    default: return false; /* bytes of the host, or results for it */
+    }
+}
+
+static int64_t vectors_bytes(const ss_program *p)
+{
+    return p->options.lanes * p->problem->graph->layout.padded * (int64_t)ss_real_size(p->backend->real);
+}
+
+void ss_program_plan_capture(ss_program *p)
+{
+    p->captured_offset = -1;
+    if (!p->backend->class->capture_begin || p->options.computation != SS_COMPUTE_PRODUCT) return;
+    if (2 * vectors_bytes(p) > CAPTURED_VECTORS) return;
+    for (int64_t i = 0; i < p->body.count; i++)
+        if (!can_capture(&p->body.steps[i])) return;
+    p->captured_offset = ss_round_up(p->arena_bytes, SS_LAYOUT_ALIGNMENT * 8);
+    p->arena_bytes = p->captured_offset + 2 * vectors_bytes(p);
+}
+
+static ss_status capture(ss_program *p, const vectors *own)
+{
+    ss_backend *b = p->backend;
+    ss_status   status = b->class->capture_begin(b, NULL), ended;
+    if (status != SS_OK) return status;
+    status = run_list(p, &p->body, own);
+    ended = b->class->capture_end(b, NULL, &p->graph);
+    if (status == SS_OK) return ended;
+    b->class->graph_destroy(b, p->graph);
+    p->graph = NULL;
+    return status;
+}
+
+static ss_status copy_lanes(ss_program *p, int64_t lanes, void *to, int64_t ldto, const void *from,
+                            int64_t ldfrom)
+{
+    ss_status status = SS_OK;
+    int64_t   size = (int64_t)ss_real_size(p->backend->real);
+    for (int64_t l = 0; l < lanes; l++)
+        SS_TRY(p->backend->class->copy(p->backend, NULL, (char *)to + l * ldto * size,
+                                       (const char *)from + l * ldfrom * size,
+                                       p->problem->graph->layout.padded * size));
+fail:
+    return status;
+}
+
+/* The body, captured if this number of vectors has run before. */
+static ss_status run_body(ss_program *p, const vectors *x)
+{
+    ss_status status = SS_OK;
+    bool      again = p->captured_offset >= 0 && p->graph_lanes == x->lanes;
+    if (!again) {
+        if (p->graph) p->backend->class->graph_destroy(p->backend, p->graph);
+        p->graph = NULL;
+        p->graph_lanes = (int)x->lanes;
+        return run_list(p, &p->body, x);
+    }
+    int64_t padded = p->problem->graph->layout.padded;
+    char   *v = (char *)p->arena + p->captured_offset, *hv = v + vectors_bytes(p);
+    vectors own = { .v = v, .ldv = padded, .hv = hv, .ldhv = padded, .lanes = x->lanes };
+    if (!p->graph) SS_TRY(capture(p, &own));
+    SS_TRY(copy_lanes(p, x->lanes, v, padded, x->v, x->ldv));
+    SS_TRY(p->backend->class->graph_launch(p->backend, NULL, p->graph));
+    SS_TRY(copy_lanes(p, x->lanes, x->hv, x->ldhv, hv, padded));
+fail:
+    return status;
+}
+
 ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, void *hv, int64_t ldhv)
 {
     ss_status status = SS_OK;
@@ -381,7 +468,7 @@ ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, v
     }
     p->decay_loss = p->problem->frozen_decay;
     p->kinks = p->units = 0;
-    SS_TRY(run_list(p, &p->body, &x));
+    SS_TRY(run_body(p, &x));
     if (p->row_loss)
         SS_TRY(p->backend->class->download(p->backend, NULL, p->row_loss,
                                            (char *)p->arena + p->buffers[p->row_loss_buffer].offset,

@@ -122,6 +122,7 @@ ss_status ss_graph_bind_array(ss_context *context, ss_parameter *p, const ss_arr
     SS_TRY(ss_array_require_finite(context, path, array));
     p->array.type = array->type;
     p->array.data = array->data;
+    p->bound = p->array;
 fail:
     return status;
 }
@@ -238,9 +239,33 @@ ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed)
         }
         p->array.type = SS_F32;
         p->array.data = data;
+        p->bound = p->array;
     }
     snprintf(text, sizeof text, ", weights from seed %llu", (unsigned long long)seed);
     SS_TRY(describe(graph, text, "", 0));
+fail:
+    return status;
+}
+
+ss_status ss_graph_set_weights(ss_graph *graph, const double *packed)
+{
+    ss_status status = SS_OK;
+    for (int32_t i = 0; i < graph->n_parameters; i++) {
+        ss_parameter *p = &graph->parameters[i];
+        double       *data = NULL;
+        if (p->offset < 0) continue;
+        if (p->array.data != p->bound.data) { /* moved before: the block is ours */
+            data = (double *)(uintptr_t)p->array.data;
+        } else {
+            SS_TRY(ss_reallocate(graph->context, (int64_t)graph->n_blocks + 1, sizeof(void *),
+                                 (void **)&graph->blocks));
+            SS_TRY(SS_NEW_ARRAY(graph->context, p->count, &data));
+            graph->blocks[graph->n_blocks++] = data;
+        }
+        memcpy(data, packed + p->canonical, (size_t)p->count * sizeof *data);
+        p->array.type = SS_F64;
+        p->array.data = data;
+    }
 fail:
     return status;
 }

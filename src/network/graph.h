@@ -111,6 +111,9 @@ ss_status ss_graph_bind_array(ss_context *context, ss_parameter *p, const ss_arr
  * for embeddings; stream SS_STREAM_WEIGHTS. */
 ss_status ss_graph_bind_seeded(ss_graph *graph, uint64_t seed);
 
+/* Gives the active parameters other values, packed [n]: float64 from now on, in memory of the graph. */
+ss_status ss_graph_set_weights(ss_graph *graph, const double *packed);
+
 /* Chooses the active parameters by globs (NULL or 0 patterns = all trainable ones; excludes win), gives
  * offsets and builds the layout. SS_ERROR_USAGE when a pattern matches nothing or nothing is left. */
 ss_status ss_graph_activate(ss_graph *graph, int32_t n_include, const char *const *include, int32_t n_exclude,

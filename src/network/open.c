@@ -58,10 +58,11 @@ fail:
     return status;
 }
 
-static ss_status open_files(ss_network *network, const char *weights)
+static ss_status open_files(ss_network *network, const ss_network_options *options)
 {
     ss_status   status = SS_OK;
     ss_context *context = network->context;
+    const char *weights = options->weights;
     char       *description = NULL;
     ss_json    *json = NULL;
     ss_archive *archive = NULL;
@@ -70,6 +71,11 @@ static ss_status open_files(ss_network *network, const char *weights)
     SS_TRY(refuse_weights(context, description));
     SS_TRY(ss_json_load(context, description, &json));
     SS_TRY(ss_sequential_build(context, json, &network->graph));
+    if (options->seeded) {
+        network->weights[0] = '\0';
+        SS_TRY(ss_graph_bind_seeded(network->graph, options->seed));
+        goto fail;
+    }
     if (weights == NULL && stat(network->weights, &info) != 0)
         SS_FAIL(context, SS_ERROR_INPUT, "%s: there is no weights file %s beside it; name one", description,
                 network->weights);
@@ -125,7 +131,7 @@ ss_status ss_network_open(ss_context *context, const char *source, const ss_netw
         SS_TRY(open_mlp(opened, o->weights, o->seed));
     else
         SS_TRY(ss_network_open_transformer(opened, o, &found));
-    if (opened->graph == NULL && !found) SS_TRY(open_files(opened, o->weights));
+    if (opened->graph == NULL && !found) SS_TRY(open_files(opened, o));
     if (!found && (o->init_random || o->n_init_missing > 0))
         SS_FAIL(context, SS_ERROR_USAGE,
                 "--init-random and --init-missing are for transformers (config.json), %s is none", source);

@@ -8,10 +8,20 @@
 #include <stddef.h>
 
 /* clang-format off */
+/* The name of an enumerator, for ENUM. */
+#define NAME_OF(type) \
+    static const char *type##_text(const void *value) \
+    { \
+        return ss_##type##_name(*(const ss_##type *)value); \
+    }
 #define FIELD(kind, member, meaning) \
     { #member, SS_FIELD_##kind, offsetof(STRUCT, member), 0, 0, NULL, NULL, meaning }
 #define ENUM(type, member, meaning) \
     { #member, SS_FIELD_NAMED, offsetof(STRUCT, member), 0, 0, NULL, type##_text, meaning }
+#define CHARS(member, meaning) \
+    { #member, SS_FIELD_CHARS, offsetof(STRUCT, member), sizeof((STRUCT *)0)->member, 0, NULL, NULL, meaning }
+#define ENUM_OF(type, number, member, meaning) \
+    { #member, SS_FIELD_NAMED, offsetof(STRUCT, member), number, 0, NULL, type##_text, meaning }
 #define GROUP(table, member, meaning) \
     { #member, SS_FIELD_GROUP, offsetof(STRUCT, member), 0, 0, table, NULL, meaning }
 #define REALS(number, member, meaning) \

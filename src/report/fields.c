@@ -76,6 +76,7 @@ static json_t *field_json(const ss_field *field, const char *object)
     case SS_FIELD_TEXT:
         memcpy(&pointer, at, sizeof pointer);
         return pointer != NULL ? json_string(pointer) : json_null();
+    case SS_FIELD_CHARS: return json_string(at);
     case SS_FIELD_NAMED: return named_json(field->text(at));
     case SS_FIELD_INTERVAL: {
         pair interval;
@@ -119,6 +120,7 @@ static const char *kind_text(ss_field_kind kind)
     case SS_FIELD_COUNT: return "integer or null";
     case SS_FIELD_BOOL: return "boolean";
     case SS_FIELD_TEXT: return "string or null";
+    case SS_FIELD_CHARS: return "string";
     case SS_FIELD_NAMED: return "name";
     case SS_FIELD_INTERVAL: return "[low, high], null where not determined";
     case SS_FIELD_REALS:
@@ -137,6 +139,7 @@ void ss_fields_document(FILE *file, const ss_field *fields, int depth)
     for (const ss_field *field = fields; field->name != NULL; field++) {
         fprintf(file, "%*s- `%s` (%s): %s\n", 2 * depth, "", field->name, kind_text(field->kind),
                 field->meaning);
-        if (field->fields != NULL) ss_fields_document(file, field->fields, depth + 1);
+        bool elsewhere = field->kind == SS_FIELD_GROUP && field->count > 0;
+        if (field->fields != NULL && !elsewhere) ss_fields_document(file, field->fields, depth + 1);
     }
 }

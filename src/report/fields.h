@@ -17,6 +17,7 @@ typedef enum ss_field_kind {
     SS_FIELD_INT,     /* int */
     SS_FIELD_BOOL,    /* bool */
     SS_FIELD_TEXT,    /* const char *, NULL = null */
+    SS_FIELD_CHARS,   /* char array inside the struct */
     SS_FIELD_NAMED,   /* an enumerator whose name `text` gives; the name "null", "true", "false" is that value
                        */
     SS_FIELD_INTERVAL,    /* ss_interval -> [low, high] */
@@ -30,11 +31,11 @@ typedef enum ss_field_kind {
 } ss_field_kind;
 
 typedef struct ss_field {
-    const char            *name; /* in JSON; NULL ends a table */
-    ss_field_kind          kind;
-    size_t                 offset;               /* bytes from the start of the struct */
-    size_t                 count;                /* see the kinds */
-    size_t                 size;                 /* ROWS: bytes of one row */
+    const char   *name; /* in JSON; NULL ends a table */
+    ss_field_kind kind;
+    size_t        offset; /* bytes from the start of the struct */
+    size_t count; /* see the kinds; CHARS: bytes; NAMED: enumerators; GROUP: 1 = documented elsewhere */
+    size_t size;  /* ROWS: bytes of one row */
     const struct ss_field *fields;               /* GROUP, ROWS */
     const char *(*text)(const void *enumerator); /* NAMED */
     const char *meaning;                         /* with its unit or shape */

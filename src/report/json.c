@@ -84,7 +84,12 @@ void ss_report_document(FILE *file)
         const ss_field *fields;
     } results[] = { { "analyze", ss_verdict_fields }, { "eigs", ss_eigs_fields },
                     { "hvp", ss_product_fields },     { "gradient", ss_gradient_fields },
-                    { "hessian", ss_hessian_fields }, { "info", ss_info_fields } };
+                    { "hessian", ss_hessian_fields }, { "info", ss_info_fields },
+                    { "density", ss_density_fields }, { "trace", ss_trace_fields },
+                    { "slice", ss_slice_fields },     { "polish", ss_verdict_fields },
+                    { "escape", ss_escape_fields },   { "study", ss_study_fields },
+                    { "track", ss_track_fields } };
+    const ss_field *verdict = results[0].fields;
     fputs("# JSON results, schema `" SS_SCHEMA "`\n\n"
           "Written by `--json FILE`. Generated from the tables that write it (`scripts/make_docs`).\n\n"
           "The file is there from the first minute with `\"complete\": false` and is replaced as a whole "
@@ -107,6 +112,9 @@ void ss_report_document(FILE *file)
           file);
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
         fprintf(file, "\n## `result` of %s\n\n", results[i].command);
-        ss_fields_document(file, results[i].fields, 0);
+        if (i > 0 && results[i].fields == verdict)
+            fputs("As the result of analyze.\n", file);
+        else
+            ss_fields_document(file, results[i].fields, 0);
     }
 }

@@ -7,7 +7,10 @@
 #define SS_REPORT_REPORT_H
 
 #include "report/fields.h"
+#include "report/plot.h"
 #include "report/text.h"
+#include "saddlescope/follow.h"
+#include "saddlescope/network.h"
 #include "saddlescope/spectrum.h"
 #include "saddlescope/verdict.h"
 
@@ -151,17 +154,65 @@ typedef struct ss_info_plan {
     double      seconds; /* of a product, estimated; NaN = no estimate */
 } ss_info_plan;
 
+/* What Lanczos from a random start needs to see the ends of the spectrum at a resolution. */
+typedef struct ss_info_effort {
+    double  resolution; /* of the largest |eigenvalue| */
+    int64_t products;
+    double  seconds; /* of them and of the float64 confirmation; NaN = not known */
+} ss_info_effort;
+
 typedef struct ss_info_result {
     ss_info_parameter *parameters; /* [n_parameters] */
     int64_t            n_parameters;
     ss_info_plan      *plans; /* [n_plans] */
     int64_t            n_plans;
     double             seconds_per_flop; /* of a gradient, measured; NaN = too long to measure */
+    ss_info_effort    *efforts;          /* [n_efforts] */
+    int64_t            n_efforts;
+    const char *planned_for; /* a device that is not here, with its assumed rates; NULL = the device above */
+    int64_t     memory_free; /* bytes of the device that may still be taken */
 } ss_info_result;
+
+/* What escape and polish wrote beside their verdicts. */
+typedef struct ss_written {
+    const char      *path;  /* NULL = no checkpoint was written */
+    double           loss;  /* of what was written, rounded as it is stored */
+    ss_saved_weights saved; /* rounding to the stored types */
+} ss_written;
+
+typedef struct ss_escape_report {
+    ss_escape_result     escape;
+    const ss_escape_row *rows; /* escape.row, for the table of fields */
+    ss_written           written;
+} ss_escape_report;
+
+typedef struct ss_study_result {
+    ss_study_point *points;                 /* [n_points] by number */
+    int64_t         n_points;               /* finished */
+    int64_t         total;                  /* of the study */
+    int64_t         reused;                 /* taken from an earlier run (--resume) */
+    int64_t         ends[SS_END_COUNT];     /* points by end */
+    int64_t         labels[SS_LABEL_COUNT]; /* critical points by label */
+    int64_t         reduced; /* critical or unfinished points with ||g|| at 1e-8 of its start or below */
+    int64_t         jobs;
+    double          seconds;
+} ss_study_result;
+
+typedef struct ss_track_result {
+    ss_track_point *points;    /* [n_points] in natural order of the names */
+    int64_t         n_points;  /* followed */
+    int64_t         n_skipped; /* broken: reported and left out */
+    int64_t         reused;    /* taken from an earlier run (--resume) */
+    int64_t         subspace;  /* k of the overlaps */
+    const char     *optimizer; /* whose threshold; NULL = none */
+    double          seconds;
+} ss_track_result;
 
 /* Tables of their fields. */
 extern const ss_field ss_verdict_fields[], ss_gradient_fields[], ss_product_fields[], ss_eigs_fields[],
-    ss_hessian_fields[], ss_info_fields[], ss_plan_fields[];
+    ss_hessian_fields[], ss_info_fields[], ss_plan_fields[], ss_escape_fields[], ss_study_fields[],
+    ss_study_point_fields[], ss_track_fields[], ss_track_point_fields[], ss_density_fields[],
+    ss_trace_fields[], ss_slice_fields[];
 
 /* ---- JSON -----------------------------------------------------------------------------------------------
  */
@@ -185,6 +236,21 @@ void ss_report_guess(ss_text *text, const ss_run *run, double loss);
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict);
 void ss_report_eigs(ss_text *text, const ss_run *run, const ss_eigs_result *result);
 void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result *result);
+/* Lines of a verdict that only some have. */
+void ss_report_level_set(ss_text *text, const ss_verdict_level_set *level_set);
+void ss_report_polish(ss_text *text, const ss_verdict_polish *polish);
+
+/* What escape and polish did, before the verdict where they ended. */
+void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *report);
+void ss_report_written(ss_text *text, const ss_written *written);
+void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *result);
+void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *result);
+/* The pictures: training loss against minimum ratio; the extreme curvatures along the run. SS_ERROR_OUTPUT.
+ */
+ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_study_result *result);
+ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *result);
+/* The body of a verdict: everything behind the heads. */
+void ss_report_verdict_body(ss_text *text, const ss_run *run, const ss_verdict *verdict);
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result);
 
 /* Heads of every text: model, objective, data. */
@@ -194,6 +260,30 @@ void ss_report_head(ss_text *text, const ss_run *run);
  * `residual` (NULL = exact) marks values by how well they are known. */
 void ss_report_picture(ss_text *text, const double *values, const double *residual, int64_t count,
                        double tau);
+
+void ss_report_density(ss_text *text, const ss_run *run, const char *operator_name,
+                       const ss_density_result *result);
+void ss_report_trace(ss_text *text, const ss_run *run, const char *operator_name,
+                     const ss_trace_result *result);
+
+/* The density as CSV: the raw rules (probe, share, index, node, weight), and the grid (x, density, below,
+ * upto, low, high). */
+void ss_report_density_nodes(ss_text *text, const ss_density_result *result);
+void ss_report_density_band(ss_text *text, const ss_density_result *result);
+/* Calls draw(user, panels, count) with the density and its band as panels of one figure; there must be
+ * points.
+ */
+typedef ss_status (*ss_density_plot)(void *user, const ss_plot *panels, int64_t count);
+ss_status ss_report_density_plot(ss_context *context, const ss_density_result *result, ss_density_plot draw,
+                                 void *user);
+
+/* Rows of structs as CSV, one column per field (REAL, INTEGER, COUNT, INT, BOOL, CHARS, NAMED), and back.
+ * Numbers have all their digits; what is not determined is an empty field. */
+void ss_report_csv(ss_text *text, const ss_field *fields, const void *rows, int64_t count, size_t size);
+/* *rows [*count] of `size` bytes, owned by the caller; the file's path names it in messages. SS_ERROR_INPUT:
+ * not this table, or a line that is none of its rows. */
+ss_status ss_report_csv_read(ss_context *context, const char *path, const char *bytes, const ss_field *fields,
+                             size_t size, void **rows, int64_t *count);
 
 /* Eigenvalues as CSV: end (low, high), index, value, error, converged. */
 void ss_report_eigs_csv(ss_text *text, const ss_eigs_result *result);

@@ -196,11 +196,23 @@ static const ss_field info_plan_fields[] = {
 };
 #undef STRUCT
 
+#define STRUCT ss_info_effort
+static const ss_field effort_fields[] = {
+    FIELD(REAL, resolution, "of the largest |eigenvalue|"),
+    FIELD(INTEGER, products, "that Lanczos needs at most, with probability 0.99, from a random start"),
+    FIELD(REAL, seconds, "estimated, the float64 confirmation included; null = not known"),
+    END
+};
+#undef STRUCT
+
 #define STRUCT ss_info_result
 const ss_field ss_info_fields[] = {
     ROWS_AT(parameter_fields, ss_info_parameter, n_parameters, parameters, "of the network"),
     ROWS_AT(info_plan_fields, ss_info_plan, n_plans, plans, "one per way of caching"),
-    FIELD(REAL, seconds_per_flop, "of a gradient, measured; null = it would have taken too long"),
+    FIELD(REAL, seconds_per_flop, "of a gradient, measured or (planned_for) assumed; null = not known"),
+    ROWS_AT(effort_fields, ss_info_effort, n_efforts, efforts, "by resolution"),
+    FIELD(TEXT, planned_for, "a device that is not here, with its assumed rates; null = the device used"),
+    FIELD(INTEGER, memory_free, "bytes of the device that could still be taken"),
     END
 };
 #undef STRUCT

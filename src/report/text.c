@@ -18,6 +18,25 @@ void ss_text_release(ss_text *text)
     text->bytes = NULL;
 }
 
+/* Room for `more` bytes and the zero behind them. */
+static bool reserve(ss_text *text, int64_t more)
+{
+    if (text->status == SS_OK && text->length + more + 1 > text->capacity) {
+        int64_t capacity = ss_max64(2 * text->capacity, text->length + more + 1024);
+        text->status = ss_reallocate(text->context, capacity, 1, (void **)&text->bytes);
+        if (text->status == SS_OK) text->capacity = capacity;
+    }
+    return text->status == SS_OK;
+}
+
+void ss_text_append(ss_text *text, const void *bytes, int64_t length)
+{
+    if (length <= 0 || !reserve(text, length)) return;
+    memcpy(text->bytes + text->length, bytes, (size_t)length);
+    text->length += length;
+    text->bytes[text->length] = '\0';
+}
+
 void ss_text_print(ss_text *text, const char *format, ...)
 {
     va_list list, again;
@@ -26,16 +45,32 @@ void ss_text_print(ss_text *text, const char *format, ...)
     va_copy(again, list);
     int needed = vsnprintf(NULL, 0, format, list);
     va_end(list);
-    if (text->length + needed + 1 > text->capacity) {
-        int64_t capacity = ss_max64(2 * text->capacity, text->length + needed + 1024);
-        text->status = ss_reallocate(text->context, capacity, 1, (void **)&text->bytes);
-        if (text->status == SS_OK) text->capacity = capacity;
-    }
-    if (text->status == SS_OK) {
+    if (reserve(text, needed)) {
         vsnprintf(text->bytes + text->length, (size_t)(text->capacity - text->length), format, again);
         text->length += needed;
     }
     va_end(again);
+}
+
+void ss_text_escape(ss_text *text, const char *words)
+{
+    for (const char *c = words; *c != '\0';) {
+        size_t plain = 0;
+        while ((unsigned char)c[plain] >= 0x20 && strchr("&<>\"\x7f", c[plain]) == NULL) plain++;
+        ss_text_append(text, c, (int64_t)plain);
+        c += plain;
+        switch (*c) {
+        case '\0': return;
+        case '&': ss_text_print(text, "&amp;"); break;
+        case '<': ss_text_print(text, "&lt;"); break;
+        case '>': ss_text_print(text, "&gt;"); break;
+        case '"': ss_text_print(text, "&quot;"); break;
+        case '\n':
+        case '\t': ss_text_print(text, "%c", *c); break;
+        default: ss_text_print(text, "?");
+        }
+        c++;
+    }
 }
 
 /* Columns of UTF-8 text: bytes that are no continuation. */

@@ -16,6 +16,10 @@ typedef struct ss_text {
 void ss_text_init(ss_context *context, ss_text *text);
 void ss_text_release(ss_text *text);
 void ss_text_print(ss_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends bytes as they are, of any kind. */
+void ss_text_append(ss_text *text, const void *bytes, int64_t length);
+/* Appends text for XML and HTML: & < > " as entities, other control characters than line ends as '?'. */
+void ss_text_escape(ss_text *text, const char *words);
 /* Appends words, broken before column `width`; further lines begin at column `indent`. *column is the place
  * in the line, kept up to date. Words that begin with punctuation follow the last ones without a blank. */
 void ss_text_words(ss_text *text, const char *words, int indent, int width, int *column);

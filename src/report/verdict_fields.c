@@ -3,12 +3,6 @@
 #include "report/field_rows.h"
 
 /* clang-format off */
-#define NAME_OF(type) \
-    static const char *type##_text(const void *value) \
-    { \
-        return ss_##type##_name(*(const ss_##type *)value); \
-    }
-
 NAME_OF(label)
 NAME_OF(reason)
 NAME_OF(evidence)
@@ -18,6 +12,7 @@ NAME_OF(answer)
 NAME_OF(direction)
 NAME_OF(tri)
 NAME_OF(population)
+NAME_OF(end)
 
 static const char *product_text(const void *value)
 {
@@ -253,6 +248,38 @@ static const ss_field flat_probe_fields[] = {
 };
 #undef STRUCT
 
+#define STRUCT ss_verdict_level_set
+static const ss_field level_set_fields[] = {
+    FIELD(BOOL, measured, "not measured at a critical point, where there is no slope to leave out"),
+    FIELD(REAL, lambda_min, "lowest Ritz value of P H P, a bound from above; exact on the dense path"),
+    FIELD(REAL, lambda_min_error, "residual norm plus E; dense: E"),
+    FIELD(REAL, products, "spent on it"),
+    END
+};
+#undef STRUCT
+
+#define STRUCT ss_verdict_polish
+static const ss_field polish_fields[] = {
+    FIELD(BOOL, ran, "false: the rest means nothing"),
+    FIELD(COUNT, steps, "Newton-MR steps made"),
+    ENUM(end, end, "critical: ||g|| reached its target or rounding; gradient_flat: stalled where g lies in the kernel of H; unfinished"),
+    FIELD(REAL, moved, "||theta - theta_start||"),
+    FIELD(REAL, moved_relative, "of ||theta_start||"),
+    FIELD(REAL, loss_start, "L before"),
+    FIELD(REAL, loss_change, "L after - L before"),
+    FIELD(REAL, gradient_start, "||g|| before"),
+    FIELD(REAL, gradient_end, "||g|| after"),
+    FIELD(REAL, flat_ratio, "||Hg|| / (lambda_abs ||g||) at the last step, lambda_abs an estimate"),
+    ENUM(label, label_start, "verdict before"),
+    FIELD(REAL, lambda_min_start, "lowest Ritz value or eigenvalue before"),
+    FIELD(INTERVAL, negative_start, "n-(-tau) before"),
+    FIELD(INTERVAL, zero_start, "n0 before"),
+    FIELD(INTERVAL, positive_start, "n+(tau) before"),
+    FIELD(REAL, cost, "of the polish, in products"),
+    END
+};
+#undef STRUCT
+
 #define STRUCT ss_verdict_cost
 static const ss_field cost_fields[] = {
     FIELD(REAL, products, "product equivalents spent"),
@@ -302,6 +329,8 @@ const ss_field ss_verdict_fields[] = {
     GROUP(rounded_fields, rounded, "weights stored in bf16 or fp16"),
     GROUP(left_fields, left, "what is left to gain here (VERDICT 4)"),
     GROUP(flat_probe_fields, flat_probe, "search for higher-order descent in the flat space (VERDICT 5)"),
+    GROUP(level_set_fields, level_set, "curvature on the level set of the loss: P H P, P = I - gg'/g'g"),
+    GROUP(polish_fields, polish, "what --polish did before the verdict was given"),
     GROUP(cost_fields, cost, "a product counts 1, a gradient 1/2, a loss 1/6"),
     ENUM(label, label, "inconclusive, not_critical, saddle, minimum, maximum"),
     ENUM(reason, reason, "of inconclusive: none, budget, no_loss_witness, kinks, contradiction, operator"),

@@ -479,9 +479,16 @@ static void blocks(ss_text *text, const ss_verdict *v)
 void ss_report_verdict(ss_text *text, const ss_run *run, const ss_verdict *verdict)
 {
     ss_report_head(text, run);
+    ss_report_polish(text, &verdict->polish);
+    ss_report_verdict_body(text, run, verdict);
+}
+
+void ss_report_verdict_body(ss_text *text, const ss_run *run, const ss_verdict *verdict)
+{
     loss(text, run, verdict);
     stationarity(text, verdict);
     curvature(text, verdict);
+    ss_report_level_set(text, &verdict->level_set);
     scope(text, verdict);
     left(text, verdict);
     probe(text, verdict);

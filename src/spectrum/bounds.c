@@ -154,28 +154,26 @@ static double radau_entry(const ss_tridiagonal *t, double x)
     return x + t->beta[t->k - 1] * t->beta[t->k - 1] / d;
 }
 
-/* Sums the weights of the nodes left of x and up to x. `a` [m, m] and `w` [m] are scratch, m = k + 1. */
-static ss_status radau_sums(ss_context *context, const ss_tridiagonal *t, double x, double last, double *a,
-                            double *w, double *left, double *upto)
+/* Sums the weights of the nodes left of x and up to x. `d`, `e`, `w` [k + 1] are scratch. */
+static ss_status radau_sums(ss_context *context, const ss_tridiagonal *t, double x, double last, double *d,
+                            double *e, double *w, double *left, double *upto)
 {
     int64_t m = exhausted(t) ? t->k : t->k + 1, node = -1;
-    for (int64_t i = 0; i < m * m; i++) a[i] = 0.0;
     for (int64_t i = 0; i < m; i++) {
-        a[i * m + i] = i < t->k ? t->alpha[i] : last;
-        if (i + 1 < m) a[i * m + i + 1] = a[(i + 1) * m + i] = t->beta[i];
+        d[i] = i < t->k ? t->alpha[i] : last;
+        e[i] = i + 1 < m ? t->beta[i] : 0.0;
     }
-    ss_status status = ss_small_eigen(context, m, a, true, w);
+    ss_status status = ss_gauss_rule(context, m, d, e, w);
     if (status != SS_OK) return status;
     /* The prescribed node is the computed one nearest to x; an invariant space has no such node. */
     for (int64_t i = 0; i < m && !exhausted(t); i++)
-        if (node < 0 || fabs(w[i] - x) < fabs(w[node] - x)) node = i;
+        if (node < 0 || fabs(d[i] - x) < fabs(d[node] - x)) node = i;
     double before = 0.0, at = 0.0;
     for (int64_t i = 0; i < m; i++) {
-        double weight = a[i * m] * a[i * m];
-        if (i == node || (node < 0 && w[i] == x))
-            at += weight;
-        else if (node < 0 ? w[i] < x : i < node)
-            before += weight;
+        if (i == node || (node < 0 && d[i] == x))
+            at += w[i];
+        else if (node < 0 ? d[i] < x : i < node)
+            before += w[i];
     }
     double rounding = 16.0 * (double)m * DBL_EPSILON;
     *left = fmax(0.0, before - rounding);
@@ -186,13 +184,13 @@ static ss_status radau_sums(ss_context *context, const ss_tridiagonal *t, double
 ss_status ss_bounds_mass(ss_context *context, const ss_tridiagonal *t, double x, double *below, double *upto)
 {
     ss_status status = SS_OK;
-    double   *a = NULL, *w = NULL, low, high, unused;
+    double   *scratch = NULL, low, high, unused;
     *below = 0.0;
     *upto = 1.0;
     if (t->k < 1) return SS_OK;
 
-    SS_TRY(SS_NEW_ARRAY(context, (t->k + 1) * (t->k + 1), &a));
-    SS_TRY(SS_NEW_ARRAY(context, t->k + 1, &w));
+    SS_TRY(SS_NEW_ARRAY(context, 3 * (t->k + 1), &scratch));
+    double *d = scratch, *e = d + t->k + 1, *w = e + t->k + 1;
     gershgorin(t, 1.0, &low, &high);
     /* Beside a Ritz value of T_k the last entry runs off to infinity and takes the precision of the others
      * along: there each bound is taken a little further out, which only weakens it. */
@@ -207,11 +205,10 @@ ss_status ss_bounds_mass(ss_context *context, const ss_tridiagonal *t, double x,
         right = x + step;
         step *= 2.0;
     }
-    SS_TRY(radau_sums(context, t, left, radau_entry(t, left), a, w, below, upto));
-    if (right != left) SS_TRY(radau_sums(context, t, right, radau_entry(t, right), a, w, &unused, upto));
+    SS_TRY(radau_sums(context, t, left, radau_entry(t, left), d, e, w, below, upto));
+    if (right != left) SS_TRY(radau_sums(context, t, right, radau_entry(t, right), d, e, w, &unused, upto));
 fail:
-    ss_free(context, a);
-    ss_free(context, w);
+    ss_free(context, scratch);
     return status;
 }
 

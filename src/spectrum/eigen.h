@@ -122,6 +122,10 @@ ss_status ss_restarted_restart(ss_eigen_state *s); /* V := V S, the last vector 
 void ss_restarted_show(ss_eigen_state *s);
 
 /* ---- recurrence.c ---- */
+/* One step of the recurrence from w = H v:  w -= coupling previous;  *alpha = v'w;  w -= alpha v;  *beta =
+ * ||w|| (Paige's order). `previous` NULL: the first step. */
+ss_status ss_recurrence_advance(const ss_operator *op, const void *previous, double coupling, const void *v,
+                                void *w, double *alpha, double *beta);
 ss_status ss_recurrence_step(ss_eigen_state *s); /* one product, three vectors */
 /* x := sum_j c[j] v_j, j < i.sequence, by running the recurrence again. */
 ss_status ss_recurrence_replay(ss_eigen_state *s, const double *c, void *x);

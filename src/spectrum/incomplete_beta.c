@@ -109,20 +109,27 @@ double ss_bounds_gamma(int64_t n, double eta)
     return exp(0.25 * (low + high)); /* square root of exp((low + high) / 2) */
 }
 
-/* P(v'Pv <= mass) for a projector of rank q in dimension n */
-static double rank_cdf(int64_t n, int64_t q, double mass)
+/* P(mean of v'Pv <= mass) for a projector of rank q in dimension n over `probes` vectors */
+static double rank_cdf(int64_t n, int64_t q, int64_t probes, double mass)
 {
+    double half = 0.5 * (double)probes;
     if (q == 0) return mass >= 0.0 ? 1.0 : 0.0;
     if (q == n) return mass >= 1.0 ? 1.0 : 0.0;
-    return ss_bounds_beta_cdf(0.5 * (double)q, 0.5 * (double)(n - q), mass);
+    return ss_bounds_beta_cdf(half * (double)q, half * (double)(n - q), mass);
 }
 
 void ss_bounds_rank(int64_t n, double below, double upto, double eta, int64_t *low, int64_t *high)
 {
+    ss_bounds_rank_of(n, 1, below, upto, eta, low, high);
+}
+
+void ss_bounds_rank_of(int64_t n, int64_t probes, double below, double upto, double eta, int64_t *low,
+                       int64_t *high)
+{
     int64_t impossible = -1, possible = n; /* the smallest q with P(mass >= below) >= eta/2 */
     while (possible - impossible > 1) {
         int64_t q = impossible + (possible - impossible) / 2;
-        double  reach = q == 0 ? (below <= 0.0 ? 1.0 : 0.0) : 1.0 - rank_cdf(n, q, below);
+        double  reach = q == 0 ? (below <= 0.0 ? 1.0 : 0.0) : 1.0 - rank_cdf(n, q, probes, below);
         if (reach >= 0.5 * eta)
             possible = q;
         else
@@ -133,7 +140,7 @@ void ss_bounds_rank(int64_t n, double below, double upto, double eta, int64_t *l
     impossible = n + 1; /* the largest q with P(mass <= upto) >= eta/2 */
     while (impossible - possible > 1) {
         int64_t q = possible + (impossible - possible) / 2;
-        if (rank_cdf(n, q, upto) >= 0.5 * eta)
+        if (rank_cdf(n, q, probes, upto) >= 0.5 * eta)
             possible = q;
         else
             impossible = q;

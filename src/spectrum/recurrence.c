@@ -36,6 +36,20 @@ static void rotate(ss_eigen_state *s)
     s->scratch[2] = room;
 }
 
+ss_status ss_recurrence_advance(const ss_operator *op, const void *previous, double coupling, const void *v,
+                                void *w, double *alpha, double *beta)
+{
+    ss_status status = SS_OK;
+    double    square = 0.0;
+    if (previous != NULL) SS_TRY(ss_vector_axpby(op, -coupling, previous, 1.0, w));
+    SS_TRY(ss_vector_dot(op, v, w, alpha));
+    SS_TRY(ss_vector_axpby(op, -*alpha, v, 1.0, w));
+    SS_TRY(ss_vector_dot(op, w, w, &square));
+    *beta = sqrt(square);
+fail:
+    return status;
+}
+
 ss_status ss_recurrence_step(ss_eigen_state *s)
 {
     ss_status status = SS_OK;
@@ -45,12 +59,9 @@ ss_status ss_recurrence_step(ss_eigen_state *s)
     void *v = s->scratch[1], *w = s->scratch[2];
     SS_TRY(ss_eigen_apply(s, v, w, &product_norm));
 
-    double start = ss_seconds();
-    if (j > 0) SS_TRY(ss_vector_axpby(s->op, -s->beta[j - 1], s->scratch[0], 1.0, w));
-    SS_TRY(ss_vector_dot(s->op, v, w, &alpha));
-    SS_TRY(ss_vector_axpby(s->op, -alpha, v, 1.0, w));
-    SS_TRY(ss_vector_dot(s->op, w, w, &beta));
-    beta = sqrt(beta);
+    double      start = ss_seconds();
+    const void *previous = j > 0 ? s->scratch[0] : NULL;
+    SS_TRY(ss_recurrence_advance(s->op, previous, j > 0 ? s->beta[j - 1] : 0.0, v, w, &alpha, &beta));
     bool broken = beta <= ss_eigen_breakdown_limit(s, product_norm);
     SS_TRY(ss_sequence_push(s, alpha, beta));
     if (broken) {

@@ -106,6 +106,7 @@ void      ss_verdict_curvature_state(ss_analysis *a);                  /* the st
 ss_status ss_verdict_stationarity_finish(ss_analysis *a);              /* stationarity.c */
 ss_status ss_verdict_witness_search(ss_analysis *a);                   /* witness.c */
 ss_status ss_verdict_counts_finish(ss_analysis *a);                    /* counts.c */
+ss_status ss_verdict_level_set_search(ss_analysis *a);                 /* level_set.c */
 ss_status ss_verdict_kinks_and_rounding(ss_analysis *a);               /* kinks.c */
 ss_status ss_verdict_distribution_line(ss_analysis *a);                /* distribution.c */
 ss_status ss_verdict_left_here(ss_analysis *a, double allowance);      /* left.c */
@@ -154,9 +155,6 @@ ss_status ss_line_search(ss_analysis *a, const void *direction, int sign, double
 /* ---- gauge.c ---- */
 /* v := v - Z argmin_c ||v - Z c||, packed host vector of length n; *removed = norm of what was taken off. */
 ss_status ss_gauge_project(ss_analysis *a, double *v, double *removed);
-
-/* ---- student.c ---- */
-double ss_student_quantile(double probability, double degrees);
 
 /* ---- lbfgs.c ---- */
 #define SS_LBFGS_MEMORY  8

@@ -73,6 +73,7 @@ static void clear(ss_verdict *v, ss_context *context)
         v->flat_probe.radius[i] = v->flat_probe.decrease[i] = v->flat_probe.threshold[i] = nan;
         if (i + 1 < SS_PROBE_RADII) v->flat_probe.exponent[i] = nan;
     }
+    v->level_set.lambda_min = v->level_set.lambda_min_error = nan;
     v->cost.needed_products = v->cost.needed_seconds = nan;
     v->flat_directions = v->flat_explained = -1;
 }
@@ -124,6 +125,7 @@ static ss_status questions(ss_analysis *a)
     SS_TRY(ss_verdict_counts_finish(a));
     SS_TRY(ss_verdict_kinks_and_rounding(a));
     SS_TRY(ss_verdict_distribution_line(a));
+    SS_TRY(ss_verdict_level_set_search(a));
     double until = ss_analysis_used(a) + allowance(a);
     if (a->options->max_products == 0) a->verdict->cost.budget = fmax(a->verdict->cost.budget, until);
     bool probe = ss_verdict_flat_probe_wanted(a) && !ss_analysis_out_of_time(a);

@@ -95,7 +95,7 @@ ss_status ss_verdict_distribution_line(ss_analysis *a)
     d->mean = sum / weights;
     for (int i = 0; i < judges; i++) squares += (values[i] - d->mean) * (values[i] - d->mean);
     d->deviation = sqrt(squares / (double)(judges - 1));
-    d->student = ss_student_quantile(1.0 - a->eta, (double)(judges - 1));
+    d->student = ss_bounds_student(1.0 - a->eta, (double)(judges - 1));
     d->half_width = d->student * d->deviation / sqrt((double)judges);
     d->upper_limit = d->mean + d->half_width;
     d->statement =

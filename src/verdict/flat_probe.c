@@ -10,6 +10,7 @@
  *
  * Price: at most `allowance` products. Combinations and radii are reduced first, then L-BFGS steps. Where the
  * whole probe costs next to nothing (small networks), the allowance is raised by flops (analyze.c). */
+#include "network/graph.h"
 #include "verdict/analysis.h"
 
 #include <math.h>
@@ -213,6 +214,23 @@ static void plan(ss_verdict_flat_probe *f, double allowance)
     f->reduced = f->radii < SS_PROBE_RADII || f->combinations < COMBINATIONS;
 }
 
+/* The offset of the largest ball, the first that is searched: the others start from it. */
+static ss_status keep_offset(probe *p)
+{
+    ss_status              status = SS_OK;
+    ss_analysis           *a = p->a;
+    ss_verdict_flat_probe *f = &a->verdict->flat_probe;
+    const ss_layout       *layout = a->subject->layout;
+    double                *padded = NULL;
+    SS_TRY(SS_NEW_ARRAY(a->context, layout->padded, &padded));
+    if (f->vector == NULL) SS_TRY(SS_NEW_ARRAY(a->context, layout->n, &f->vector));
+    SS_TRY(ss_vectors_get(&p->best, padded));
+    ss_layout_pack(layout, SS_FLOAT64, padded, f->vector);
+fail:
+    ss_free(a->context, padded);
+    return status;
+}
+
 static ss_status all_balls(probe *p, double sign, double until, double *decrease, double *threshold,
                            double *exponent)
 {
@@ -232,6 +250,7 @@ static ss_status all_balls(probe *p, double sign, double until, double *decrease
         if (i + 1 < f->radii && decrease[i] > 0.0 && decrease[i + 1] > 0.0) {
             exponent[i] = log(decrease[i + 1] / decrease[i]) / growth;
         }
+        if (sign > 0.0 && i == f->radii - 1 && decrease[i] > threshold[i]) SS_TRY(keep_offset(p));
         ss_analysis_report(a);
     }
 fail:

@@ -23,6 +23,7 @@ NAME_FUNCTION(ss_answer_name, ss_answer, SS_ANSWER_TABLE)
 NAME_FUNCTION(ss_direction_name, ss_direction, SS_DIRECTION_TABLE)
 NAME_FUNCTION(ss_tri_name, ss_tri, SS_TRI_TABLE)
 NAME_FUNCTION(ss_population_name, ss_population, SS_POPULATION_TABLE)
+NAME_FUNCTION(ss_end_name, ss_end, SS_END_TABLE)
 
 ss_label ss_label_from_name(const char *name)
 {
@@ -55,7 +56,9 @@ void ss_verdict_destroy(ss_verdict *verdict)
     ss_free(verdict->context, verdict->blocks);
     verdict->blocks = NULL;
     verdict->n_blocks = 0;
+    ss_free(verdict->context, verdict->flat_probe.vector);
     verdict->curvature.ritz_value = NULL;
     verdict->curvature.ritz_residual = NULL;
     verdict->witness.vector = NULL;
+    verdict->flat_probe.vector = NULL;
 }

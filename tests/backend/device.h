@@ -41,25 +41,43 @@ typedef struct tensor {
 static inline int device_kinds(void)
 {
     int n = 0;
-    while (ss_backend_names()[n]) n++;
+    while (ss_test_backends()[n]) n++;
     return 2 * n;
 }
 
-/* ... and at every instruction-set level that this processor has. */
+static inline bool device_is_cpu(const char *backend)
+{
+    return strncmp(backend, "cpu", 3) == 0;
+}
+
+/* ... and those of the processor at every instruction-set level that it has. They come first in the list. */
 static inline int device_cases(void)
 {
+    int processors = 0;
     unsetenv("SADDLESCOPE_SIMD");
-    return device_kinds() * ((int)ss_cpu_best_level() + 1);
+    while (ss_test_backends()[processors] && device_is_cpu(ss_test_backends()[processors])) processors++;
+    return device_kinds() + 2 * processors * (int)ss_cpu_best_level();
 }
 
 static inline device device_open(int number)
 {
     device d = { .real = number % 2 ? SS_FLOAT64 : SS_FLOAT32 };
-    setenv("SADDLESCOPE_SIMD", ss_cpu_level_name((ss_cpu_level)(number / device_kinds())), 1);
-    number %= device_kinds();
+    int    level = 0, processors = device_cases() - device_kinds();
+    if (number >= device_kinds()) {
+        processors /= (int)ss_cpu_best_level();
+        level = 1 + (number - device_kinds()) / processors;
+        number = (number - device_kinds()) % processors;
+    }
+    setenv("SADDLESCOPE_SIMD", ss_cpu_level_name((ss_cpu_level)level), 1);
     d.unit = ss_real_unit_roundoff(d.real);
-    ss_test_require(ss_backend_open(ss_test_context, ss_backend_names()[number / 2], d.real, &d.b));
+    ss_test_require(ss_backend_open(ss_test_context, ss_test_backends()[number / 2], d.real, &d.b));
     return d;
+}
+
+/* Waits for the device: errors of its kernels show here at the latest. */
+static inline ss_status device_finish(const device *d, ss_status status)
+{
+    return status == SS_OK ? d->b->class->queue_synchronize(d->b, NULL) : status;
 }
 
 static inline void device_close(device *d)

@@ -98,10 +98,10 @@ Test(blas, names, .init = ss_test_begin, .fini = ss_test_end)
     ss_backend *b = NULL;
     ss_test_refuse(ss_backend_open(ss_test_context, "gpu", SS_FLOAT32, &b), SS_ERROR_USAGE, "'gpu'");
     ss_backend_close(NULL);
-    for (int i = 0; ss_backend_names()[i]; i++) {
-        ss_test_require(ss_backend_open(ss_test_context, ss_backend_names()[i], SS_FLOAT64, &b));
-        cr_assert_str_eq(b->name, ss_backend_names()[i]);
-        cr_assert_str_eq(b->class->name, ss_backend_names()[i]);
+    for (int i = 0; ss_test_backends()[i]; i++) {
+        ss_test_require(ss_backend_open(ss_test_context, ss_test_backends()[i], SS_FLOAT64, &b));
+        cr_assert_str_eq(b->name, ss_test_backends()[i]);
+        cr_assert_str_eq(b->class->name, ss_test_backends()[i]);
         cr_assert(b->real == SS_FLOAT64 && b->context == ss_test_context);
         ss_backend_close(b);
     }

@@ -285,7 +285,7 @@ Test(loss, bad_class_id, .init = ss_test_begin, .fini = ss_test_end)
         c.id[1] = 5;
         ss_test_require(d.b->class->upload(d.b, NULL, c.memory[1], c.id, sizeof c.id));
         c.p.sweep = SS_FORWARD;
-        ss_test_refuse(d.b->class->loss(d.b, NULL, &c.p), SS_ERROR_INTERNAL, "class id");
+        ss_test_refuse(device_finish(&d, d.b->class->loss(d.b, NULL, &c.p)), SS_ERROR_INTERNAL, "class id");
         destroy(&d, &c);
     }
 }

@@ -118,7 +118,10 @@ Test(vectors, random_normal, .init = ss_test_begin, .fini = ss_test_end)
                 if (i >= segments[s].offset && i < segments[s].offset + segments[s].length)
                     want = ss_random_normal(42, SS_STREAM_TEST,
                                             (uint64_t)(segments[s].canonical + i - segments[s].offset));
-            cr_assert(x.host[i] == device_round(&d, want), "element %lld", (long long)i);
+            /* the same numbers everywhere; a device's logarithm and cosine may round in their own way */
+            bool same = x.host[i] == device_round(&d, want);
+            cr_assert(same || (!device_is_cpu(d.b->name) && device_near(&d, x.host[i], want, 1, 8)),
+                      "element %lld", (long long)i);
         }
         tensor_free(&d, &x);
     }
@@ -298,7 +301,7 @@ Test(vectors, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_tes
             int64_t     before = ss_context_memory_now(ss_test_context);
             ss_context_fail_allocation(ss_test_context, nth);
             ss_status status =
-                ss_backend_open(ss_test_context, ss_backend_names()[number / 2], (ss_real)(number % 2), &b);
+                ss_backend_open(ss_test_context, ss_test_backends()[number / 2], (ss_real)(number % 2), &b);
             if (status == SS_OK) status = b->class->allocate(b, 4096, &memory);
             if (status == SS_OK) status = b->class->zero(b, NULL, memory, 4096);
             if (status == SS_OK) status = b->class->dot(b, NULL, 100, memory, memory, &h);

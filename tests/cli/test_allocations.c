@@ -36,6 +36,7 @@ static ss_status analyze(const job *j)
     ss_objective_options_init(&options);
     options.loss = j->loss;
     options.precision = SS_FLOAT32;
+    options.device = ss_test_device();
     ss_analyze_options_init(&how);
     how.dense_limit = j->dense_limit;
     SS_TRY(ss_network_open(ss_test_context, j->folder, NULL, &network));

@@ -216,6 +216,8 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                        "2m",
                                                        "--confirm-samples",
                                                        "40",
+                                                       "--html",
+                                                       "report.html",
                                                        "--json",
                                                        "options.json",
                                                        NULL });
@@ -264,7 +266,7 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
     json_decref(json);
 
     json = run_and_note((const char *const[]){ "analyze", SADDLE, "--critical-gradient", "1e-3", "--verbose",
-                                               "--json", "options.json", NULL });
+                                               "--polish", "2", "--json", "options.json", NULL });
     json_decref(json);
     /* Transformers: a head that is not in the file, an adapter's base, no weights at all. */
     json_decref(run_and_note((const char *const[]){

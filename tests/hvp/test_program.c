@@ -1,4 +1,5 @@
 /* Programs: every plan, micro-batch, lane count and weight provider computes the same exact product. */
+#include "base/philox.h"
 #include "hvp/fixture.h"
 
 #include <criterion/criterion.h>
@@ -112,9 +113,61 @@ Test(program, all_plans_agree_float32, .init = ss_test_begin, .fini = ss_test_en
 {
     compare_plans("cpu", SS_FLOAT32, 1e-5, 40);
 }
-Test(program, all_plans_agree_checked, .init = ss_test_begin, .fini = ss_test_end)
+/* The other backends: device memory that the host may not touch. */
+Test(program, all_plans_agree_on_devices, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu-check", SS_FLOAT64, 1e-13, 14);
+    for (const char *const *name = ss_test_backends(); *name; name++)
+        if (strcmp(*name, "cpu") != 0) compare_plans(*name, SS_FLOAT64, 1e-13, 14);
+}
+
+/* Bodies that a backend captures: at other vectors, numbers of lanes and points the products are those of a
+ * program that has not captured anything. */
+static void check_capture(const char *device)
+{
+    enum { RUNS = 8 };
+    static const int lanes[RUNS] = { 1, 1, 1, 2, 2, 1, 1, 1 };
+    fixture          f;
+    ss_program      *p = NULL, *plain = NULL;
+    ss_queue        *q = NULL;
+    char            *memory = NULL;
+    fixture_create(&f, FIXTURE_PLAIN, device, SS_FLOAT64, 0.01, NULL);
+    const ss_backend_class  *c = f.backend->class;
+    const ss_layout         *layout = &f.graph->layout;
+    const ss_program_options options = product_options(SS_PRODUCT_HESSIAN, 4, 100, SS_CACHE_NONE, 2);
+    int64_t                  padded = layout->padded, bytes = padded * 8;
+    ss_test_require(c->allocate(f.backend, 7 * bytes, (void **)&memory));
+    ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &options, &p));
+    void *direction = memory + 6 * bytes, *difference_at = memory + 4 * bytes;
+    ss_test_require(c->random_normal(f.backend, q, layout, 1, SS_STREAM_TEST, direction));
+    for (uint64_t run = 0; run < RUNS; run++) {
+        int            n = lanes[run];
+        const ss_point point = { run == 7 ? 0.1 : 0, direction };
+        void          *v = memory, *hv = memory + 2 * bytes; /* Hv overwrites nothing that is read later */
+        double         norm, error;
+        for (int l = 0; l < n; l++)
+            ss_test_require(c->random_normal(f.backend, q, layout, 2 * run + (uint64_t)l, SS_STREAM_TEST,
+                                             memory + l * bytes));
+        ss_program_set_point(p, &point);
+        ss_test_require(ss_program_run(p, n, v, padded, hv, padded));
+        if (c->capture_begin)
+            cr_assert((p->graph != NULL) == (run > 0 && lanes[run - 1] == n), "run %d", (int)run);
+        ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &options, &plain));
+        ss_program_set_point(plain, &point);
+        ss_test_require(ss_program_run(plain, n, v, padded, difference_at, padded));
+        ss_program_destroy(plain);
+        ss_test_require(c->axpby(f.backend, q, n * padded, -1, hv, 1, difference_at));
+        ss_test_require(c->dot(f.backend, q, n * padded, hv, hv, &norm));
+        ss_test_require(c->dot(f.backend, q, n * padded, difference_at, difference_at, &error));
+        cr_assert(norm > 0.1 && error == 0, "%s, run %d: %g of %g", device, (int)run, error, norm);
+    }
+    ss_program_destroy(p);
+    c->release(f.backend, memory);
+    fixture_destroy(&f);
+}
+
+Test(program, captured_bodies, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (const char *const *name = ss_test_backends(); *name; name++) check_capture(*name);
 }
 
 Test(program, hessian_is_gauss_newton_plus_residual, .init = ss_test_begin, .fini = ss_test_end)

@@ -166,7 +166,7 @@ static const ss_op_case rope_cases[] = {
 
 static void check_rows(const ss_op_case *rows, size_t count)
 {
-    const char *const *backends = ss_backend_names();
+    const char *const *backends = ss_test_backends();
     for (size_t i = 0; i < count; i++)
         for (int b = 0; backends[b] != NULL; b++)
             for (int real = SS_FLOAT32; real <= SS_FLOAT64; real++) {

@@ -231,6 +231,12 @@ fail:
 /* ---- One case, all cases --------------------------------------------------------------------------------
  */
 
+/* Spectra and verdicts take thousands of products: on a device that is emulated, of small networks only. */
+static bool has_spectrum(const trial *t)
+{
+    return strcmp(ss_test_device(), "cpu") == 0 || t->n <= 700;
+}
+
 static ss_status check_case(ss_golden *golden, ss_real real, trial *t)
 {
     ss_status status = SS_OK;
@@ -245,9 +251,11 @@ static ss_status check_case(ss_golden *golden, ss_real real, trial *t)
     SS_TRY(check_gradient(t, found, wanted));
     SS_TRY(check_product(t, SS_PRODUCT_HESSIAN, "Hv", found, wanted));
     SS_TRY(check_product(t, SS_PRODUCT_GAUSS_NEWTON, "Gv", found, wanted));
-    SS_TRY(t->n <= DENSE ? check_spectrum(t) : check_ends(t));
-    if (t->n <= DENSE) SS_TRY(check_verdict(t, true));
-    SS_TRY(check_verdict(t, false));
+    if (has_spectrum(t)) {
+        SS_TRY(t->n <= DENSE ? check_spectrum(t) : check_ends(t));
+        if (t->n <= DENSE) SS_TRY(check_verdict(t, true));
+        SS_TRY(check_verdict(t, false));
+    }
 fail:
     ss_objective_destroy(t->objective);
     ss_free(golden->context, found);
@@ -275,8 +283,8 @@ static void visit(void *user, const char *folder)
         if (status != SS_OK)
             printf("%-28s FAILED: %s\n", golden.name, ss_context_message(ss_test_context));
         else
-            printf("%-28s n %5lld  %s  largest error / tolerance %.2g (%s)\n", golden.name, (long long)t.n,
-                   good ? "ok    " : "FAILED", t.worst, t.what);
+            printf("%-28s n %5lld  %s  largest error / tolerance %.2g (%s)%s\n", golden.name, (long long)t.n,
+                   good ? "ok    " : "FAILED", t.worst, t.what, has_spectrum(&t) ? "" : ", no spectrum");
         all->run++;
         all->failed += !good;
     }

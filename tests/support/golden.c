@@ -1,5 +1,6 @@
 /* Golden cases. */
 #include "support/golden.h"
+#include "support/support.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -145,6 +146,7 @@ ss_status ss_golden_objective(ss_golden *golden, ss_real real, ss_objective **ob
     ss_objective_options_init(&options);
     options.loss = ss_golden_text(golden, "loss");
     options.precision = real;
+    options.device = ss_test_device();
     if (isfinite(smoothing)) options.smoothing = smoothing;
     options.class_weights = golden->class_weights;
     options.n_class_weights = golden->n_class_weights;

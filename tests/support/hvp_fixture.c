@@ -417,13 +417,19 @@ void fixture_product(fixture *f, const ss_program_options *options, int lanes, c
 {
     ss_program *p;
     int64_t     ld = f->graph->layout.padded;
-    void       *in = to_device(f, lanes, v), *out = to_device(f, lanes, NULL);
+    void       *in[3], *out[3];
     ss_test_require(ss_program_compile(ss_test_context, f->backend, f->problem, options, &p));
-    /* Twice: the second run must not depend on what the first has left in the arena. */
-    for (int i = 0; i < 2; i++) ss_test_require(ss_program_run(p, lanes, in, ld, out, ld));
+    /* Three times, at other addresses each time: the later runs must not depend on what the first has left in
+     * the arena, and a backend that captures does so in the second and launches it in the third. */
+    for (int i = 0; i < 3; i++) {
+        in[i] = to_device(f, lanes, v);
+        out[i] = to_device(f, lanes, NULL);
+        ss_test_require(ss_program_run(p, lanes, in[i], ld, out[i], ld));
+    }
     ss_program_destroy(p);
-    from_device(f, lanes, out, hv);
-    f->backend->class->release(f->backend, in);
+    from_device(f, lanes, out[2], hv);
+    for (int i = 0; i < 2; i++) f->backend->class->release(f->backend, out[i]);
+    for (int i = 0; i < 3; i++) f->backend->class->release(f->backend, in[i]);
 }
 
 void fixture_gradient(fixture *f, int64_t micro_batch, double step, const double *direction, double *gradient,

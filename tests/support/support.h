@@ -54,4 +54,10 @@ double ss_test_relative_error(int64_t n, const double *x, const double *referenc
 /* Is NAME set to something other than "" and "0"? For suites with a long form, e.g. SS_TEST_ALL. */
 bool ss_test_environment(const char *name);
 
+/* Names of the backends to test, those of the processor first: all of this build, without a device that is
+ * not there (said on stderr; SS_TEST_REQUIRE_CUDA=1: then its suites fail). NULL-terminated. */
+const char *const *ss_test_backends(void);
+/* The device of suites that run whole networks: SS_TEST_DEVICE, or "cpu". */
+const char *ss_test_device(void);
+
 #endif

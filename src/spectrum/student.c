@@ -1,11 +1,11 @@
 /* Quantile of Student's t from the regularised incomplete beta function:
  * P(|T| > t) = I_{nu / (nu + t^2)}(nu / 2, 1 / 2). */
-#include "verdict/analysis.h"
+#include "saddlescope/spectrum.h"
 
 #include <math.h>
 
-/* One-sided: P(T <= t) = probability, for probability in (1/2, 1). Bisection: the function is monotone. */
-double ss_student_quantile(double probability, double degrees)
+/* Bisection: the function is monotone. */
+double ss_bounds_student(double probability, double degrees)
 {
     double tail = 2.0 * (1.0 - probability), low = 0.0, high = 1.0;
     while (high < 1e12 && ss_bounds_beta_cdf(degrees / 2.0, 0.5, degrees / (degrees + high * high)) > tail) {

@@ -1,0 +1,57 @@
+# The CUDA backend, cuda/*.cu, into the library. SS_CUDA says how:
+#   auto      built when nvcc is found                  on        nvcc must be there
+#   off       not built                                 emulated  compiled for the host, run by tests/cuda_emulator
+# The runtime is linked statically and needs no driver to start; cuBLAS and cuSOLVER are loaded at run time.
+set(SS_CUDA_ARCHITECTURES "80;90;100" CACHE STRING "Compute capabilities; PTX of the last serves newer devices")
+if(NOT SS_CUDA MATCHES "^(auto|on|off|emulated)$")
+  message(FATAL_ERROR "SS_CUDA must be auto, on, off or emulated, found '${SS_CUDA}'")
+endif()
+file(GLOB SS_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
+
+if(SS_CUDA STREQUAL "off")
+  message(STATUS "CUDA backend: off")
+  return()
+elseif(SS_CUDA STREQUAL "emulated")
+  message(STATUS "CUDA backend: emulated on the host, for tests")
+  include(cmake/cuda_emulated.cmake)
+  ss_add_emulated_cuda(saddlescope ${SS_CUDA_SOURCES})
+  target_compile_definitions(saddlescope PRIVATE SS_WITH_CUDA)
+  return()
+endif()
+
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(SS_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+  if(SS_NVCC)
+    set(CMAKE_CUDA_COMPILER ${SS_NVCC})
+  elseif(SS_CUDA STREQUAL "on")
+    message(FATAL_ERROR "SS_CUDA=on, but nvcc was not found; set CMAKE_CUDA_COMPILER or CUDA_HOME")
+  else()
+    message(STATUS "CUDA backend: off, nvcc not found")
+    return()
+  endif()
+endif()
+
+# Machine code for every architecture, PTX for the last.
+set(CMAKE_CUDA_ARCHITECTURES)
+foreach(architecture ${SS_CUDA_ARCHITECTURES})
+  list(APPEND CMAKE_CUDA_ARCHITECTURES ${architecture}-real)
+endforeach()
+list(GET SS_CUDA_ARCHITECTURES -1 last)
+list(APPEND CMAKE_CUDA_ARCHITECTURES ${last}-virtual)
+enable_language(CUDA)
+find_package(CUDAToolkit REQUIRED)
+
+add_library(saddlescope_cuda OBJECT ${SS_CUDA_SOURCES})
+target_include_directories(saddlescope_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+target_compile_features(saddlescope_cuda PRIVATE cuda_std_17)
+target_compile_definitions(saddlescope_cuda PRIVATE SS_CUDA_LIBRARY_DIRECTORY="${CUDAToolkit_LIBRARY_DIR}")
+target_compile_options(saddlescope_cuda PRIVATE -Xcompiler=-fno-exceptions,-fno-rtti)
+if(SS_WERROR)
+  target_compile_options(saddlescope_cuda PRIVATE --Werror=all-warnings)
+endif()
+target_sources(saddlescope PRIVATE $<TARGET_OBJECTS:saddlescope_cuda>)
+set_target_properties(saddlescope PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+target_compile_definitions(saddlescope PRIVATE SS_WITH_CUDA)
+target_link_libraries(saddlescope PRIVATE CUDA::cudart_static)
+set(SS_CUDA_LINKED ON) # for cmake/install.cmake
+message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
