@@ -244,6 +244,9 @@ ss_status ss_eigen_counts(ss_eigen_result *result, double tau, double eta, ss_co
  * scratch.
  */
 int64_t ss_eigen_memory(const ss_operator *op, int64_t m);
+/* Vectors of the largest basis for which `memory` bytes suffice (0 = half of what the backend has free); not
+ * positive when not even the scratch fits. */
+int64_t ss_eigen_fit(const ss_operator *op, int64_t memory);
 
 /* ---- The dense path -------------------------------------------------------------------------------------
  */

@@ -95,7 +95,7 @@ static ss_status choose_basis(ss_eigen_state *s)
     int64_t   bytes = ss_max64(1, ss_vector_bytes(s->op)), n = s->result->n_live;
     int64_t   memory =
         s->o.memory > 0 ? s->o.memory : s->op->backend->class->memory_available(s->op->backend) / 2;
-    int64_t fit = memory / bytes - SS_EIGEN_SCRATCH - 1;
+    int64_t fit = ss_eigen_fit(s->op, s->o.memory);
     int64_t least = ss_min64(n, s->o.low + s->o.high + 4), saved = -1;
     if (s->o.resume) SS_TRY(ss_checkpoint_basis(s->context, s->o.checkpoint, &saved));
     if (saved >= 0 && s->o.basis == 0 && s->o.method == SS_EIGEN_AUTO) {
@@ -136,6 +136,12 @@ static ss_status choose_basis(ss_eigen_state *s)
                 s->m, ss_eigen_memory(s->op, s->m), memory, ss_max64(fit, 0));
 fail:
     return status;
+}
+
+int64_t ss_eigen_fit(const ss_operator *op, int64_t memory)
+{
+    if (memory == 0) memory = op->backend->class->memory_available(op->backend) / 2;
+    return memory / ss_max64(1, ss_vector_bytes(op)) - SS_EIGEN_SCRATCH - 1;
 }
 
 int64_t ss_eigen_memory(const ss_operator *op, int64_t m)

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #define REFINE_PRODUCTS 10 /* on half of the samples each */
+#define REFINE_SMALLEST 6  /* vectors of the basis below which nothing is refined */
 
 /* Samples of groups [first, last), contiguous in the index by construction of ss_groups. */
 static ss_samples group_range(const ss_analysis *a, int first, int last)
@@ -22,7 +23,7 @@ static ss_status refine_monitor(void *user, ss_eigen_result *state, ss_eigen_act
 }
 
 /* Lowest Ritz vector of the finding half in the Krylov space started at the full-data witness. */
-static ss_status refine(ss_analysis *a, ss_vectors *v)
+static ss_status refine(ss_analysis *a, ss_vectors *v, bool *refined)
 {
     ss_status                status = SS_OK;
     ss_verdict_distribution *d = &a->verdict->distribution;
@@ -32,12 +33,17 @@ static ss_status refine(ss_analysis *a, ss_vectors *v)
     ss_samples               samples = group_range(a, 0, a->groups.count / 2);
     double                   norm = 0.0;
     SS_TRY(ss_priced_open(a, SS_WORKING, &samples, &half));
+    int64_t room =
+        ss_min64(ss_min64(REFINE_PRODUCTS + 1, a->verdict->n), ss_eigen_fit(&half.op, a->options->memory));
+    *refined = room >= ss_min64(a->verdict->n, REFINE_SMALLEST);
+    if (!*refined) goto fail;
     ss_eigen_options_pairs(&options, 1, 0);
     options.rtol_low = 1e-2;
     options.true_residuals = false;
     options.delta = a->verdict->operator_error.delta;
     options.method = SS_EIGEN_BASIS;
-    options.basis = ss_min64(REFINE_PRODUCTS + 1, a->verdict->n);
+    options.basis = room;
+    options.memory = a->options->memory;
     options.max_products = REFINE_PRODUCTS;
     options.start = v->data;
     options.seed = a->options->seed;
@@ -76,6 +82,7 @@ ss_status ss_verdict_distribution_line(ss_analysis *a)
     ss_status                status = SS_OK;
     ss_verdict_distribution *d = &a->verdict->distribution;
     ss_vectors               v = { 0 }, hv = { 0 };
+    bool                     refined = false;
     int                      groups = a->groups.count, first = groups / 2, judges = groups - first;
     double                   values[SS_MAX_GROUPS], weights = 0.0, sum = 0.0, squares = 0.0;
     if (!a->verdict->witness.proved || groups < SS_MIN_GROUPS || ss_analysis_out_of_time(a) ||
@@ -85,7 +92,8 @@ ss_status ss_verdict_distribution_line(ss_analysis *a)
     SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &v));
     SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &hv));
     SS_TRY(ss_vectors_copy(&a->witness, 0, &v, 0));
-    SS_TRY(refine(a, &v));
+    SS_TRY(refine(a, &v, &refined));
+    if (!refined) goto fail; /* a witness found on all samples says nothing about others */
     for (int i = 0; i < judges; i++) {
         SS_TRY(group_quotient(a, first + i, &v, &hv, &values[i]));
         sum += a->groups.weight[first + i] * values[i];

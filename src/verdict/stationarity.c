@@ -10,6 +10,7 @@
 #include <math.h>
 
 #define KRYLOV_PRODUCTS 40
+#define KRYLOV_SMALLEST 6 /* vectors below which the Krylov space is not worth its products */
 #define LATER_PRODUCTS                                                                                       \
     20.0 /* kept back for the witness and what is left here, at most a third of what is there */
 #define KRYLOV_WINDOW 5
@@ -216,15 +217,25 @@ static ss_status krylov_search(ss_analysis *a, int64_t products)
     SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &start));
     SS_TRY(ss_vectors_copy(&a->direction, 0, &start, 0));
     SS_TRY(ss_analysis_working(a, &w));
+    /* As many products as there is room for vectors: after a restart there would be no step to try. */
+    int64_t room =
+        ss_min64(KRYLOV_PRODUCTS, ss_min64(a->verdict->n, ss_eigen_fit(&w->op, a->options->memory)));
+    if (room < ss_min64(a->verdict->n, KRYLOV_SMALLEST)) {
+        ss_log(a->context, SS_LOG_WARNING,
+               "too little memory for the Krylov space of the gradient: the promise of "
+               "a Newton step is not computed");
+        a->verdict->stationarity.decrease = 0.0;
+        goto fail;
+    }
     ss_eigen_options_init(&options);
     options.low = options.high = 0;
     options.certify_low = options.certify_high = false;
     options.resolution = 0.0;
     options.delta = a->verdict->operator_error.delta;
     options.noise = a->probe_noise;
-    options.max_products = products;
+    options.max_products = ss_min64(products, room);
     options.method = SS_EIGEN_BASIS;
-    options.basis = ss_min64(KRYLOV_PRODUCTS, a->verdict->n);
+    options.basis = room;
     options.memory = a->options->memory;
     options.seed = a->options->seed;
     options.start = start.data;
