@@ -81,6 +81,8 @@ def clock(function):
     def timed():
         start = time.perf_counter()
         function()
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         return time.perf_counter() - start
     return timed
 

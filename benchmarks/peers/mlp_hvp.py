@@ -3,10 +3,11 @@
 
     mlp_hvp.py --program build/saddlescope [--widths 784-1024-1024-10] [--batch 4096] [--rounds 21] [--threads N] [-- OPTION...]
 
-Everything in float32 on the CPU, the same weights and data, random labels.  Each round runs every task once; ratios are
+Everything in float32 on the CPU, or on a GPU with --device cuda (there with --precision tf32 both sides may round the
+operands of products to TF32, torch in all of them), the same weights and data, random labels.  Each round runs every task once; ratios are
 formed within a round, and their median and quartiles are reported.  Beside them stands the flop floor: the matrix products
 that the formula cannot do without, relative to those of a gradient.  Every product, ours and
-torch's, is first compared with torch's in float64.  A row per task goes to benchmarks/results/mlp_hvp.csv (--no-record leaves it alone).
+torch's, is first compared with torch's in float64.  A row per task goes to benchmarks/results/mlp_hvp.csv, from a GPU mlp_hvp_gpu.csv (--no-record leaves it alone).
 """
 import argparse
 import sys
@@ -27,7 +28,7 @@ def main():
     parser.add_argument("--batch", type=int, default=4096)
     options, ours_options = common.parse(parser)
     widths = [int(w) for w in options.widths.split("-")]
-    torch.set_num_threads(options.threads)
+    machine_options = products.prepare(options)
     model, (x, y) = mlp(widths, 1), random_data(widths, options.batch, 2)
 
     def loss(call):
@@ -35,11 +36,12 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         export(model, x, y, folder)
+        model, x, y = model.to(options.device), x.to(options.device), y.to(options.device)
         timed, v = products.torch_tasks(model, loss)
-        products.check(products.our_product(options.program, folder, [], list(v), v), model, loss, timed, v)
-        child = Program(options.program, folder,
-                        ["--precision", "fp32", "--threads", str(options.threads), *ours_options])
-        gemm_task, gemm_flops = products.matrix_product(options.batch)
+        ours = products.our_product(options.program, folder, machine_options, list(v), v)
+        products.check(ours, model, loss, timed, v, options)
+        child = Program(options.program, folder, [*machine_options, *ours_options])
+        gemm_task, gemm_flops = products.matrix_product(options.batch, options.device)
         seconds = products.measure(timed, child, gemm_task, options.rounds)
         child.close()
     products.report("mlp_hvp", options, seconds, timed, flops(widths, options.batch), gemm_flops,

@@ -14,7 +14,7 @@ def torch_tasks(model, loss, compiled=True):
     `loss(call)` is the mean loss, where call(*arguments) evaluates the model at the parameters in question."""
     parameters = list(model.parameters())
     names = [name for name, _ in model.named_parameters()]
-    v = [torch.randn(p.shape, generator=torch.Generator().manual_seed(i)) for i, p in enumerate(parameters)]
+    v = [torch.randn(p.shape, generator=torch.Generator().manual_seed(i)).to(p.device) for i, p in enumerate(parameters)]
     point = {name: p.detach() for name, p in model.named_parameters()}
     tangent = dict(zip(names, v))
 
@@ -67,16 +67,16 @@ def reference_product(model, loss, v):
 
 def difference(product, reference):
     """||product - reference|| / ||reference|| over all parameters together."""
-    square = sum(float(((a.detach().double() - b) ** 2).sum()) for a, b in zip(product, reference))
+    square = sum(float(((a.detach().double().to(b.device) - b) ** 2).sum()) for a, b in zip(product, reference))
     return (square / sum(float((b ** 2).sum()) for b in reference)) ** 0.5
 
 
 def our_product(program, folder, arguments, names, v):
-    """Our float32 product, in the order of `names`."""
+    """Our product, in the order of `names`."""
     path, out = os.path.join(folder, "v.safetensors"), os.path.join(folder, "hv.safetensors")
     write_safetensors(path, v)
-    subprocess.run([program, "hvp", folder, *arguments, "--vector", path, "--output", out, "--precision", "fp32",
-                    "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, "hvp", folder, *arguments, "--vector", path, "--output", out, "--quiet"],
+                   check=True, stdout=subprocess.DEVNULL)
     found = read_safetensors(out)
     return [found[name] for name in names]
 
@@ -85,7 +85,7 @@ def is_product(name):
     return any(word in name for word in ("hvp", "double", "jvp"))
 
 
-def check(ours, model, loss, timed, v):
+def check(ours, model, loss, timed, v, options):
     """Refuses to go on when a product, ours or one of torch's, is not the product."""
     reference = reference_product(model, loss, v)
     products = {"saddlescope hvp": ours}
@@ -96,13 +96,13 @@ def check(ours, model, loss, timed, v):
     for name, product in products.items():
         error = difference(product, reference)
         print(f"{name}: differs from torch's product in float64 by {error:.1e}")
-        if not error < 1e-4:
+        if not error < (1e-4 if options.precision == "fp32" else 1e-2):
             raise SystemExit("that is not the product; nothing was timed")
 
 
-def matrix_product(rows):
+def matrix_product(rows, device):
     """(task, flops) of one large float32 matrix product of torch's: the rate that floors are priced at."""
-    left, right = torch.randn(rows, 1024), torch.randn(1024, 1024)
+    left, right = torch.randn(rows, 1024, device=device), torch.randn(1024, 1024, device=device)
     return clock(lambda: left @ right), 2 * rows * 1024 * 1024
 
 
@@ -116,12 +116,16 @@ def measure(timed, child, gemm_task, rounds):
 
 
 def report(name, options, seconds, timed, work, gemm_flops, columns):
-    """Prints the table of ratios to torch's gradient and appends a row per task to benchmarks/results/<name>.csv.
+    """Prints the table of ratios to torch's gradient and appends a row per task to benchmarks/results/<name>.csv,
+    or <name>_gpu.csv.
 
     `work` = flops of (gradient, product); `columns` go into every row behind the versions."""
     of_gradient, of_product = work
     unit, gemm = seconds["torch gradient"], quartiles(seconds["torch matrix product"])[0] / gemm_flops
     rows, place, ours = [], machine(), version(options.program)
+    if options.device != "cpu":
+        name += "_gpu"
+        place.update(device=torch.cuda.get_device_name(0), precision=options.precision)
     print(f"{'task':36s} {'median s':>10s} {'/ torch gradient':>17s} {'quartiles':>15s} {'floor':>6s} {'x floor time':>13s}")
     for task, values in seconds.items():
         ratio = quartiles([a / b for a, b in zip(values, unit)])
@@ -146,5 +150,14 @@ def common_options(parser, rounds):
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "saddlescope"))
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32"))
     parser.add_argument("--note", default="")
     parser.add_argument("--no-record", action="store_true", help="print, but write no row")
+
+
+def prepare(options):
+    """Sets torch up as the options say; returns the options that do the same for our program."""
+    torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+    return ["--precision", options.precision, "--device", options.device, "--threads", str(options.threads)]

@@ -4,12 +4,12 @@
     transformer_hvp.py --program build/saddlescope [--layers 6 --width 384 --heads 6 --vocabulary 8192]
                        [--batch 2 --tokens 512] [--rounds 11] [--threads N] [-- OPTION...]
 
-Everything in float32 on the CPU, random weights and tokens, Hugging Face's model with eager attention
+Everything in float32 on the CPU, or on a GPU with --device cuda (--precision tf32 as for mlp_hvp), random weights and tokens, Hugging Face's model with eager attention
 (the fused one has no second derivative; its gradient is timed beside the other).  Each round runs every task once; ratios are formed
 within a round, and their median and quartiles are reported.  The floor counts the matrix products that the formulas need with
 everything cached, a causal product as half: linear maps 3 per gradient and 6 per product, attention 7 and 17 (reference
 4.1), so a plan that recomputes pays more.  Every product is first compared with torch's in float64.  A row per
-task goes to benchmarks/results/transformer_hvp.csv (--no-record leaves it alone).
+task goes to benchmarks/results/transformer_hvp.csv, from a GPU transformer_hvp_gpu.csv (--no-record leaves it alone).
 """
 import argparse
 import os
@@ -48,7 +48,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options, ours_options = common.parse(parser)
-    torch.set_num_threads(options.threads)
+    machine_options = products.prepare(options)
     model = model_of(options)
     ids = torch.randint(0, options.vocabulary, (options.batch, options.tokens), generator=torch.Generator().manual_seed(2))
 
@@ -60,16 +60,16 @@ def main():
         model.save_pretrained(folder)
         data = os.path.join(folder, "data.safetensors")
         write_safetensors(data, {"input_ids": ids, "labels": ids})
+        model, ids = model.to(options.device), ids.to(options.device)
         timed, v = products.torch_tasks(model, loss, not options.no_compile)
-        arguments = ["--data", data, "--loss", "causal_lm"]
-        products.check(products.our_product(options.program, folder, arguments, list(v), v), model, loss, timed, v)
-        sdpa = model_of(options)
+        arguments = ["--data", data, "--loss", "causal_lm", *machine_options]
+        products.check(products.our_product(options.program, folder, arguments, list(v), v), model, loss, timed, v, options)
+        sdpa = model_of(options).to(options.device)
         sdpa.set_attn_implementation("sdpa")
         fused = list(sdpa.parameters())
         timed["torch gradient, fused attention"] = (lambda: torch.autograd.grad(loss(sdpa), fused), "no second derivative")
-        child = Program(options.program, folder, [*arguments, "--precision", "fp32", "--threads", str(options.threads),
-                                                  *ours_options])
-        gemm_task, gemm_flops = products.matrix_product(options.batch * options.tokens)
+        child = Program(options.program, folder, [*arguments, *ours_options])
+        gemm_task, gemm_flops = products.matrix_product(options.batch * options.tokens, options.device)
         seconds = products.measure(timed, child, gemm_task, options.rounds)
         child.close()
     products.report("transformer_hvp", options, seconds, timed, flops(options), gemm_flops,

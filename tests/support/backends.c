@@ -28,9 +28,10 @@ const char *const *ss_test_backends(void)
 {
     static const char *names[MOST + 1];
     if (names[0]) return names;
-    int count = 0;
+    int         count = 0;
+    const char *only = getenv("SS_TEST_BACKEND");
     for (const char *const *name = ss_backend_names(); *name && count < MOST; name++)
-        if (is_here(*name)) names[count++] = *name;
+        if ((!only || strcmp(only, *name) == 0) && is_here(*name)) names[count++] = *name;
     return names;
 }
 

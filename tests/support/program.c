@@ -5,6 +5,8 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -28,6 +30,16 @@ static void redirect(const char *name, int stream)
     close(file);
 }
 
+/* The leak sanitizer's own tracer crashes now and then at the end of a program whose BLAS was loaded at run
+ * time, which changes the exit status under test. Leaks are found by the context, which counts its blocks. */
+static void leave_leaks_to_us(void)
+{
+    const char *set = getenv("ASAN_OPTIONS");
+    char        options[512];
+    snprintf(options, sizeof options, "%s%sdetect_leaks=0", set != NULL ? set : "", set != NULL ? ":" : "");
+    setenv("ASAN_OPTIONS", options, 1);
+}
+
 pid_t ss_test_start(const char *const *arguments)
 {
     char *argv[MOST + 2] = { (char[]){ "saddlescope" } };
@@ -41,6 +53,7 @@ pid_t ss_test_start(const char *const *arguments)
     if (process == 0) {
         redirect("stdout", STDOUT_FILENO);
         redirect("stderr", STDERR_FILENO);
+        leave_leaks_to_us();
         execv(SS_PROGRAM, argv);
         _exit(127);
     }

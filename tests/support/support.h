@@ -55,7 +55,8 @@ double ss_test_relative_error(int64_t n, const double *x, const double *referenc
 bool ss_test_environment(const char *name);
 
 /* Names of the backends to test, those of the processor first: all of this build, without a device that is
- * not there (said on stderr; SS_TEST_REQUIRE_CUDA=1: then its suites fail). NULL-terminated. */
+ * not there (said on stderr; SS_TEST_REQUIRE_CUDA=1: then its suites fail), or the one that SS_TEST_BACKEND
+ * names. NULL-terminated. */
 const char *const *ss_test_backends(void);
 /* The device of suites that run whole networks: SS_TEST_DEVICE, or "cpu". */
 const char *ss_test_device(void);

@@ -1,6 +1,9 @@
-/* Runs the cases of a suite in the thread sanitizer's build; see criterion/criterion.h beside this file. */
+/* Runs the cases of a suite in builds without Criterion; see criterion/criterion.h beside this file. Every
+ * case runs in a child of its own, or, with SS_TEST_IN_PROCESS=1, one after the other in this process:
+ * starting CUDA takes longer than most cases. */
 #include "criterion/criterion.h"
 
+#include <setjmp.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,7 +13,8 @@
 
 static const ss_plain_case *cases[MAX_CASES];
 static int                  n_cases;
-static bool                 expectation_failed; /* in the child */
+static bool                 expectation_failed; /* of the running case */
+static jmp_buf             *case_end;           /* where a case in this process ends early; NULL in a child */
 
 void ss_plain_add(const ss_plain_case *added)
 {
@@ -22,12 +26,30 @@ void ss_plain_fail(const char *file, int line, const char *condition, bool stop)
 {
     fprintf(stderr, "\n%s:%d: %s\n", file, line, condition);
     expectation_failed = true;
+    if (stop && case_end) longjmp(*case_end, EXIT_FAILED);
     if (stop) exit(EXIT_FAILED);
 }
 
 void ss_plain_skip(void)
 {
+    if (case_end) longjmp(*case_end, EXIT_SKIPPED);
     exit(EXIT_SKIPPED);
+}
+
+static int run_here(const ss_plain_case *c)
+{
+    jmp_buf end;
+    expectation_failed = false;
+    case_end = &end;
+    int found = setjmp(end);
+    if (found == 0) {
+        if (c->init != NULL) c->init();
+        c->run();
+        if (c->fini != NULL) c->fini();
+        found = expectation_failed ? EXIT_FAILED : EXIT_SUCCESS;
+    }
+    case_end = NULL;
+    return found;
 }
 
 static void run_child(const ss_plain_case *c)
@@ -57,7 +79,8 @@ int main(void)
     for (int i = 0; i < n_cases; i++) {
         const ss_plain_case *c = cases[i];
         int                  wanted = c->signal != 0 ? -c->signal : c->exit_code;
-        int                  found = c->disabled ? EXIT_SKIPPED : run_case(c);
+        bool                 here = getenv("SS_TEST_IN_PROCESS") != NULL && wanted == 0;
+        int                  found = c->disabled ? EXIT_SKIPPED : here ? run_here(c) : run_case(c);
         if (found == EXIT_SKIPPED) {
             printf("[SKIP] %s::%s\n", c->suite, c->name);
             continue;
