@@ -137,6 +137,7 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
                        const ss_matrix *)) \
     row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
                const ss_heads *)) \
+    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
     row(router, (ss_backend *, ss_queue *, const ss_router *)) \
     row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
                     const ss_matrix *)) \
