@@ -5,7 +5,8 @@
  *     libraries.cu    cuBLAS and cuSOLVER, loaded at run time
  *     memory.cu       memory, queues, events, bytes; scratch and staging
  *     graph.cu        a run of calls captured and replayed
- *     one file per family of primitives: convert gemm pointwise norm loss elementwise vectors eigen
+ *     one file per family of primitives: convert gemm pointwise norm loss elementwise
+ *                     rows rope router attention vectors eigen
  *     map.cuh, reduce.cuh, columns.cuh    patterns that several families share
  *
  * All backends that one context opens on one device (both real types) share a record of the device, whose
@@ -130,6 +131,18 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
                    const ss_matrix *)) \
     row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
+    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
+                      const ss_matrix *)) \
+    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
+                       const ss_matrix *)) \
+    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
+               const ss_heads *)) \
+    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
+    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
+    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                    const ss_matrix *)) \
+    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                  const ss_matrix *)) \
     row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
     row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
     row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \

@@ -27,6 +27,15 @@ static const attention_case cases[] = {
     { 3, 49, 2, 2, 40, true, 0, 0, LEFT },
 };
 
+/* Fewer and smaller on other devices, which may be emulated: tiles there are 64 and 32 tokens long, and 16
+ * for short sequences; slices of columns 32, 64 or 128 wide. */
+static const attention_case small_cases[] = {
+    { 1, 1, 1, 1, 1, false, 0, 0, NO_PADDING },    { 2, 5, 2, 1, 3, true, 0, 0, NO_PADDING },
+    { 1, 70, 2, 1, 33, true, 40, 1.5, LEFT },      { 1, 66, 1, 1, 80, true, 0, 0, RIGHT },
+    { 1, 40, 1, 1, 256, false, 0, 3, NO_PADDING }, { 2, 35, 2, 2, 17, false, 0, 0, A_WHOLE_SAMPLE },
+    { 1, 130, 1, 1, 7, true, 1, 0, NO_PADDING },   { 1, 12, 3, 3, 100, false, 4, 0, NO_PADDING },
+};
+
 /* ---- Operands on the host ---- */
 
 enum { Q, K, V, O, KINDS }; /* o is shaped as q, k as v */
@@ -284,7 +293,7 @@ static void check_case(device *d, operands *o, int layout, const presence *there
     tear_down(&b);
 }
 
-static void check_presence(const attention_case *c, int layout, const presence *there)
+static void check_presence(const attention_case *c, int layout, const presence *there, bool processors)
 {
     operands o = make_operands(c);
     dense    laned[LANES], second[LANES];
@@ -294,7 +303,7 @@ static void check_presence(const attention_case *c, int layout, const presence *
     }
     DEVICE_EACH(d)
     {
-        check_case(&d, &o, layout, there, laned, second);
+        if (device_is_cpu(d.b->name) == processors) check_case(&d, &o, layout, there, laned, second);
     }
     for (int64_t lane = 0; lane < LANES; lane++) {
         free_dense(&laned[lane]);
@@ -306,16 +315,21 @@ static void check_presence(const attention_case *c, int layout, const presence *
 Test(attention, tiled_is_dense, .init = ss_test_begin, .fini = ss_test_end)
 {
     static const presence all = { true, true, true, true, true };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_presence(&cases[i], (int)i, &all);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_presence(&cases[i], (int)i, &all, true);
+    for (size_t i = 0; i < sizeof small_cases / sizeof *small_cases; i++)
+        check_presence(&small_cases[i], (int)i, &all, false);
 }
 
-/* Every combination of tangents and adjoints, over several tiles; capped, causal, shared keys. */
+/* Every combination of tangents and adjoints, over several tiles of a processor; capped, causal, shared keys.
+ */
 Test(attention, absent_operands_count_as_zero, .init = ss_test_begin, .fini = ss_test_end)
 {
-    static const attention_case c = { 1, 101, 2, 1, 5, true, 0, 1.5, NO_PADDING };
+    static const attention_case c = { 1, 101, 2, 1, 5, true, 0, 1.5, NO_PADDING },
+                                small = { 1, 18, 2, 1, 5, true, 0, 1.5, NO_PADDING };
     for (int bits = 0; bits < 31; bits++) {
         presence there = { bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 3 & 1, bits >> 4 & 1 };
-        check_presence(&c, bits, &there);
+        check_presence(&c, bits, &there, true);
+        check_presence(&small, bits, &there, false);
     }
 }
 
@@ -392,11 +406,12 @@ static double *all_outputs(device *d, operands *o, int64_t *count)
 /* The same bits for 1, 2 and 4 threads, and whatever the scratch memory held before. */
 Test(attention, same_bits_for_any_thread_count, .init = ss_test_begin, .fini = ss_test_end)
 {
-    static const attention_case c = { 1, 300, 4, 2, 24, true, 0, 0, NO_PADDING };
-    operands                    o = make_operands(&c);
+    static const attention_case c = { 1, 300, 4, 2, 24, true, 0, 0, NO_PADDING },
+                                small = { 1, 70, 2, 1, 24, true, 0, 0, NO_PADDING };
     DEVICE_EACH(d)
     {
-        double *first = NULL;
+        operands o = make_operands(device_is_cpu(d.b->name) ? &c : &small);
+        double  *first = NULL;
         for (int threads = 1; threads <= 4; threads *= 2) {
             int64_t count;
             ss_test_require(ss_context_set_threads(ss_test_context, threads));
@@ -411,8 +426,8 @@ Test(attention, same_bits_for_any_thread_count, .init = ss_test_begin, .fini = s
             ss_free(ss_test_context, all);
         }
         ss_free(ss_test_context, first);
+        free_operands(&o);
     }
-    free_operands(&o);
 }
 
 /* Scratch that all sweeps leave behind, in doubles, with a backend of its own. */
@@ -420,8 +435,11 @@ static int64_t scratch_of(int64_t tokens)
 {
     attention_case c = { 1, tokens, 2, 1, 8, true, 0, 0, NO_PADDING };
     operands       o = make_operands(&c);
-    device         d = device_open(device_cases() - device_kinds()); /* cpu, float32, best level */
     int64_t        count;
+    int            processors = 0;
+    while (ss_test_backends()[processors] && device_is_cpu(ss_test_backends()[processors])) processors++;
+    /* cpu, float32, best level */
+    device d = device_open(ss_cpu_best_level() > 0 ? device_cases() - 2 * processors : 0);
     cr_assert_str_eq(d.b->name, "cpu");
     ss_free(ss_test_context, all_outputs(&d, &o, &count));
     count = ss_cpu(d.b)->scratch_count;
