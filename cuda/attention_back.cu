@@ -77,7 +77,8 @@ static __device__ back_strips<real> find_strips(const ss_attention_work &w, int6
     s.v_t = ss_strip_of<real>(w.p.v_t, lane, batch, key_head);
     s.o_at = ss_strip_of<real>(w.p.o_at, lane, batch, head);
     s.L = static_cast<const real *>(w.p.saved) + row;
-    s.mu = static_cast<const real *>(w.p.saved_t) + lane * w.p.saved_t_stride + row;
+    s.mu = nullptr; /* absent where there are no tangents */
+    if (w.p.saved_t) s.mu = static_cast<const real *>(w.p.saved_t) + lane * w.p.saved_t_stride + row;
     s.D = D + row + (w.second ? 0 : lane * w.rows);
     s.D_t = D + w.rows + lane * w.rows + row;
     return s;
