@@ -3,7 +3,7 @@ _saddlescope()
 {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "analyze eigs hvp gradient hessian info bench help --help --version" -- "$word"))
+        COMPREPLY=($(compgen -W "analyze polish escape study track eigs hvp gradient hessian density trace slice info bench help --help --version" -- "$word"))
         return
     fi
     case "$before" in
@@ -34,6 +34,19 @@ _saddlescope()
     --blocks) COMPREPLY=($(compgen -W "tensor module layer" -- "$word")); return ;;
     --vector) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --random) return ;;
+    --along) return ;;
+    --towards) return ;;
+    --path) return ;;
+    --range) return ;;
+    --for) return ;;
+    --widths) return ;;
+    --seeds) return ;;
+    --checkpoints) return ;;
+    --subspace) return ;;
+    --lr) return ;;
+    --optimizer) COMPREPLY=($(compgen -W "gd momentum adam" -- "$word")); return ;;
+    --momentum) return ;;
+    --precondition) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --repeat) return ;;
     --resolution) return ;;
     --confidence) return ;;
@@ -44,15 +57,26 @@ _saddlescope()
     --tau) return ;;
     --critical) return ;;
     --critical-gradient) return ;;
+    --polish) return ;;
     --tolerance) return ;;
+    --probes) return ;;
+    --steps) return ;;
+    --width) return ;;
+    --points) return ;;
+    --deflate) return ;;
     --device) return ;;
     --precision) COMPREPLY=($(compgen -W "auto fp64 fp32 tf32" -- "$word")); return ;;
     --memory) return ;;
     --threads) return ;;
+    --jobs) return ;;
     --seed) return ;;
     --json) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --plot) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --band) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --html) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --save-vectors) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --save-weights) return ;;
     --checkpoint) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --checkpoint-every) return ;;
     --expect) COMPREPLY=($(compgen -W "saddle minimum maximum not_critical inconclusive" -- "$word")); return ;;
@@ -62,12 +86,19 @@ _saddlescope()
     *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
-    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --blocks --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    analyze) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --blocks --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --polish --device --precision --memory --threads --seed --json --output --html --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --expect --help " -- "$word")) ;;
+    polish) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --steps --device --precision --memory --threads --seed --json --output --quiet --verbose --expect --help " -- "$word")) ;;
+    escape) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --until-minimum --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --seed --json --output --quiet --verbose --expect --help " -- "$word")) ;;
+    study) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --widths --seeds --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --device --precision --memory --threads --jobs --seed --json --output --plot --save-weights --resume --quiet --verbose --help " -- "$word")) ;;
+    track) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --checkpoints --subspace --lr --optimizer --momentum --precondition --resolution --confidence --max-products --time-limit --dense-limit --confirm-samples --tau --critical --critical-gradient --tolerance --device --precision --memory --threads --seed --json --output --plot --resume --quiet --verbose --help " -- "$word")) ;;
     eigs) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --low --high --below --max-products --time-limit --tolerance --device --precision --memory --threads --seed --json --output --save-vectors --checkpoint --checkpoint-every --resume --quiet --verbose --help " -- "$word")) ;;
     hvp) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --vector --random --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     gradient) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
     hessian) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --tau --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
-    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
+    density) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --steps --width --points --device --precision --memory --threads --seed --json --output --plot --band --html --quiet --verbose --help " -- "$word")) ;;
+    trace) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --confidence --time-limit --probes --deflate --device --precision --memory --threads --seed --json --output --quiet --verbose --help " -- "$word")) ;;
+    slice) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --along --towards --path --range --max-products --points --device --precision --memory --threads --seed --json --output --plot --quiet --verbose --help " -- "$word")) ;;
+    info) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --operator --parameters --exclude-parameters --plan --for --device --precision --memory --threads --seed --json --quiet --verbose --help " -- "$word")) ;;
     bench) COMPREPLY=($(compgen -W "--data --weights --loss --weight-decay --label-smoothing --class-weights --init-random --init-missing --base --expect-loss --scale --shift --sequence-length --stride --token-dtype --samples --sample-seed --batch-size --parameters --exclude-parameters --interactive --repeat --device --precision --memory --threads --seed --output --quiet --verbose --help " -- "$word")) ;;
     esac
 }
