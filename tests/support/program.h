@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define SS_TEST_STREAM 65536 /* bytes kept of either stream */
+#define SS_TEST_STREAM 131072 /* bytes kept of either stream */
 
 typedef struct ss_test_program {
     int  exit_status;         /* 128 + signal when it was killed */
