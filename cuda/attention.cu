@@ -152,13 +152,13 @@ static __global__ void __launch_bounds__(S::threads, 1)
             if (w.p.o_t.data) ss_tile_gather<S>(b, u, v, key, at.column, out);
         }
         ss_tile_row_reduce(mu, plus());
-        real *const saved_t =
-            static_cast<real *>(w.p.saved_t) + at.lane * w.p.saved_t_stride + row * w.tokens;
+        real *saved_t = static_cast<real *>(w.p.saved_t); /* may be absent */
+        if (saved_t) saved_t += at.lane * w.p.saved_t_stride + row * w.tokens;
         for (int i = 0; i < SS_TILE_OWN; i++) {
             const int64_t token = at.first + b.y + i * S::down;
             one[i] = 1;
             if (token >= w.tokens) continue;
-            if (w.p.saved_t && at.column == 0 && b.x == 0) saved_t[token] = mu[i];
+            if (saved_t && at.column == 0 && b.x == 0) saved_t[token] = mu[i];
             if (!w.of_scores || !w.p.o_t.data) continue;
             for (int j = 0; j < S::columns; j++) {
                 const int64_t col = at.column + b.x + j * SS_TILE_LANES;
