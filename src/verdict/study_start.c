@@ -77,7 +77,7 @@ static void set_unit(const hidden *l, int64_t i, int64_t j, double factor)
 static void arrange(const hidden *l, const ss_study_options *o)
 {
     int64_t silent = (int64_t)ceil(o->silent * (double)l->h);
-    int64_t left = l->h - silent, paired = (int64_t)ceil(o->paired * (double)(left / 2));
+    int64_t left = l->h - silent, pairs = left / 2, paired = (int64_t)ceil(o->paired * (double)pairs);
     for (int64_t i = left; i < l->h; i++) set_unit(l, i, i, 0.0);
     for (int64_t i = 0; i < paired; i++) set_unit(l, 2 * i + 1, 2 * i, 1.0);
 }
