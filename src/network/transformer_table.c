@@ -424,10 +424,11 @@ static bool is_headless(const char *class_name, const ss_architecture *row)
 
 ss_status ss_architecture_find(const ss_json_value *root, const char *loss, const ss_architecture **row)
 {
-    ss_status     status = SS_OK;
-    const char   *type = NULL, *class_name = NULL;
-    ss_json_value list, first;
-    char          known[640];
+    ss_status              status = SS_OK;
+    const char            *type = NULL, *class_name = NULL;
+    ss_json_value          list, first;
+    char                   known[640];
+    const ss_architecture *found = NULL;
 
     *row = NULL;
     SS_TRY(ss_json_string_or(root, "model_type", &type));
@@ -438,25 +439,26 @@ ss_status ss_architecture_find(const ss_json_value *root, const char *loss, cons
             SS_TRY(ss_json_as_string(&first, &class_name));
         }
     }
-    for (int i = 0; i < N_ROWS && *row == NULL; i++) {
+    for (int i = 0; i < N_ROWS && found == NULL; i++) {
         const ss_architecture *r = &table[i];
         if (r->keys == &nanogpt_keys) continue;
-        if (class_name != NULL && strcmp(class_name, r->class_name) == 0) *row = r;
+        if (class_name != NULL && strcmp(class_name, r->class_name) == 0) found = r;
         bool headless = class_name == NULL ? type != NULL && strcmp(type, r->model_type) == 0
                                            : is_headless(class_name, r);
-        if (headless && (loss == NULL || strcmp(loss, losses[r->task]) == 0)) *row = r;
+        if (headless && (loss == NULL || strcmp(loss, losses[r->task]) == 0)) found = r;
     }
     list_classes(known, sizeof known);
-    if (*row == NULL && class_name == NULL && type == NULL)
+    if (found == NULL && class_name == NULL && type == NULL)
         return ss_json_fail(root, "neither architectures nor model_type says what this is");
-    if (*row == NULL)
+    if (found == NULL)
         return ss_json_fail(
             root, "the architecture %.80s (model_type %.40s)%s%s is not yet supported; known are %s",
             class_name != NULL ? class_name : "(none)", type != NULL ? type : "(none)",
             loss != NULL ? " with loss " : "", loss != NULL ? loss : "", known);
-    if (type != NULL && strcmp(type, (*row)->model_type) != 0)
+    if (type != NULL && strcmp(type, found->model_type) != 0)
         return ss_json_fail(root, "model_type is \"%.40s\", but architectures says %s", type,
-                            (*row)->class_name);
+                            found->class_name);
+    *row = found;
 fail:
     return status;
 }
