@@ -200,24 +200,6 @@ static bool fits(const ss_heads *h, const ss_attention_work *w, int64_t heads)
            (h->batch == w->batch && h->tokens == w->tokens && h->heads == heads && h->dim == w->dim);
 }
 
-/* Operands that a sweep cannot do without, beside q, k and L. */
-static bool complete(const ss_attention *p)
-{
-    const bool tangents = p->q_t.data || p->k_t.data || p->v_t.data, of_scores = p->q_t.data || p->k_t.data;
-    switch (p->sweep) {
-    case SS_FORWARD: return p->v.data || !p->o.data;
-    case SS_TANGENT_FORWARD: return !of_scores || !p->o_t.data || (p->v.data && p->o.data);
-    case SS_BACKWARD:
-        return p->o_a.data && ((!p->q_a.data && !p->k_a.data) || (p->v.data && p->o.data && p->workspace));
-    case SS_TANGENT_BACKWARD:
-        if (!p->q_at.data && !p->k_at.data) return !p->o_a.data || !of_scores || p->saved_t;
-        if (!p->workspace || (p->o_at.data && (!p->v.data || !p->o.data))) return false;
-        if (p->o_a.data && of_scores && (!p->v.data || !p->o.data || !p->saved_t)) return false;
-        return !p->o_a.data || !tangents || p->o_t.data;
-    default: return false;
-    }
-}
-
 static ss_attention_work describe(const ss_attention *p)
 {
     ss_attention_work w = {};
@@ -242,7 +224,7 @@ template <typename real> ss_status ss_cuda_attention(ss_backend *b, ss_queue *q,
     ss_attention_work w = describe(p);
     const ss_heads   *queries[] = { &p->q, &p->o, &p->q_t, &p->o_t, &p->q_a, &p->o_a, &p->q_at, &p->o_at };
     const ss_heads   *keys[] = { &p->k, &p->v, &p->k_t, &p->v_t, &p->k_a, &p->v_a, &p->k_at, &p->v_at };
-    bool              good = p->q.data && p->k.data && (p->saved || p->sweep == SS_FORWARD) && complete(p);
+    bool good = p->q.data && p->k.data && (p->saved || p->sweep == SS_FORWARD) && ss_attention_is_complete(p);
     good = good && w.key_heads > 0 && w.heads % w.key_heads == 0 && w.lanes >= 1;
     for (int i = 0; i < 8; i++)
         good = good && fits(queries[i], &w, w.heads) && fits(keys[i], &w, w.key_heads);

@@ -218,6 +218,23 @@ static inline int64_t ss_attention_workspace(int64_t batch, int64_t heads, int64
 {
     return batch * heads * tokens * (1 + lanes);
 }
+/* Are the operands there that a sweep cannot do without, beside q, k and L? */
+static inline bool ss_attention_is_complete(const ss_attention *p)
+{
+    bool tangents = p->q_t.data || p->k_t.data || p->v_t.data, of_scores = p->q_t.data || p->k_t.data;
+    switch (p->sweep) {
+    case SS_FORWARD: return p->v.data || !p->o.data;
+    case SS_TANGENT_FORWARD: return !of_scores || !p->o_t.data || (p->v.data && p->o.data);
+    case SS_BACKWARD:
+        return p->o_a.data && ((!p->q_a.data && !p->k_a.data) || (p->v.data && p->o.data && p->workspace));
+    case SS_TANGENT_BACKWARD:
+        if (!p->q_at.data && !p->k_at.data) return !p->o_a.data || !of_scores || p->saved_t;
+        if (!p->workspace || (p->o_at.data && (!p->v.data || !p->o.data))) return false;
+        if (p->o_a.data && of_scores && (!p->v.data || !p->o.data || !p->saved_t)) return false;
+        return !p->o_a.data || !tangents || p->o_t.data;
+    default: return false;
+    }
+}
 
 /* ---- Router of a mixture of experts: softmax over the top_k largest of each row, 0 elsewhere ----
  * The choice is constant in all derivatives (ties: the lower column); sweeps as for pointwise, in terms of y.

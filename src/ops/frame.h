@@ -77,6 +77,9 @@ ss_status ss_node_fail(ss_context *context, const ss_node *node, const char *for
 /* "[3, 4]" of a shape into `text` (size bytes, cut short when it does not fit); returns text. */
 const char *ss_node_shape_text(int32_t rank, const int64_t *shape, char *text, size_t size);
 
+/* `needs` of a product of inputs 0 and 1, elementwise or by rows: the product rule. */
+ss_mask ss_factor_needs(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want);
+
 /* The output has the shape of input 0; nothing is saved. */
 void ss_node_output_like_input(ss_node *node);
 

@@ -19,36 +19,6 @@ fail:
     return status;
 }
 
-static ss_mask needs(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
-{
-    (void)node;
-    const ss_mask y_a = SS_BIT(SS_ADJOINT, SS_Y), y_at = SS_BIT(SS_ADJOINT_TANGENT, SS_Y);
-    ss_mask       reads = 0;
-    for (int i = 0; i < 2; i++) { /* i: the factor differentiated, o: the other one */
-        int     o = 1 - i;
-        ss_mask other = SS_BIT(SS_PRIMAL, SS_X + o), other_t = SS_BIT(SS_TANGENT, SS_X + o);
-        ss_mask own_t = SS_BIT(SS_TANGENT, SS_X + i);
-        switch (sweep) {
-        case SS_FORWARD:
-            if (want & SS_BIT(SS_PRIMAL, SS_Y)) reads |= other;
-            break;
-        case SS_BACKWARD:
-            if ((want & SS_BIT(SS_ADJOINT, SS_X + i)) && (have & y_a)) reads |= other | y_a;
-            break;
-        case SS_TANGENT_FORWARD:
-            if ((want & SS_BIT(SS_TANGENT, SS_Y)) && (have & own_t)) reads |= own_t | other;
-            break;
-        case SS_TANGENT_BACKWARD:
-            if ((want & SS_BIT(SS_ADJOINT_TANGENT, SS_X + i)) == 0) break;
-            if (have & y_at) reads |= other | y_at;
-            if ((have & y_a) && (have & other_t)) reads |= other_t | y_a;
-            break;
-        default: break;
-        }
-    }
-    return reads;
-}
-
 /* out (+)= a o b when both are there; then later terms accumulate. */
 static ss_status term(const ss_call *call, const ss_matrix *a, const ss_matrix *b, bool *accumulate,
                       const ss_matrix *out)
@@ -146,5 +116,5 @@ static ss_status sweep(const ss_call *call, ss_sweep which)
 }
 
 const ss_op ss_op_multiply = {
-    .name = "multiply", .kind = SS_OP_BILINEAR, .infer = infer, .needs = needs, .sweep = sweep
+    .name = "multiply", .kind = SS_OP_BILINEAR, .infer = infer, .needs = ss_factor_needs, .sweep = sweep
 };
