@@ -113,13 +113,15 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *numBlocks, const 
  * A word of the parameters that is an address in an allocation becomes its alias while the kernel runs. One
  * that is an address of the host (heap, stack, static data) is a fault, except in pinned memory, which CUDA
  * maps. Words of structures may be two small numbers, or padding that holds an old pointer: these count as
- * host pointers only when padding has been cleared; AddressSanitizer knows the objects they point into. */
+ * host pointers only when padding has been cleared, or when they do not look like padding and
+ * AddressSanitizer knows the object they point into. */
 static bool points_to_host(const ss_emulator_word *word)
 {
     uint64_t value = *word->at;
     if (value >> 47 || value < UINT64_C(1) << 32 || emu_pinned((void *)(uintptr_t)value, 0)) return false;
     if (word->pointer) return emu_host_mapped((uintptr_t)value);
-    if (!word->cleared) return false; /* perhaps padding; an access to it is caught all the same */
+    /* Behind a bool or a small number there may be the rest of an old pointer. */
+    if (!word->cleared && ((value & 0xff) <= 1 || value % 4 || (uint32_t)value < 65536)) return false;
 #if SS_EMULATOR_ASAN
     char        name[64];
     void       *region;
@@ -127,7 +129,7 @@ static bool points_to_host(const ss_emulator_word *word)
     const char *kind = __asan_locate_address((void *)(uintptr_t)value, name, sizeof name, &region, &bytes);
     return kind && (!strcmp(kind, "heap") || !strcmp(kind, "stack") || !strcmp(kind, "global"));
 #else
-    return emu_host_mapped((uintptr_t)value);
+    return word->cleared && emu_host_mapped((uintptr_t)value);
 #endif
 }
 

@@ -177,8 +177,9 @@ static int host_pointer(void *data)
 static int host_pointer_in_struct(void *data)
 {
     (void)data;
-    float x[32] = { 0 }, *y = device_new(32 * sizeof *y);
-    FINE(planted_host_pointer_in_struct(x, y));
+    float x[33] = { 0 }, *y = device_new(32 * sizeof *y);
+    FINE(
+        planted_host_pointer_in_struct(x + 1, y)); /* an address that does not end in zeros, as padding may */
     return (int)cudaDeviceSynchronize();
 }
 
