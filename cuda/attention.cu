@@ -94,11 +94,11 @@ static __global__ void __launch_bounds__(S::threads, 1)
             if (w.p.o.data) ss_tile_gather<S>(b, s, v, key, at.column, out);
         }
         ss_tile_row_reduce(rows.sum, plus());
-        real *const L = static_cast<real *>(w.p.saved) + (at.batch * w.heads + at.head) * w.tokens;
+        real *const L = ss_statistics_at<real>(w.p.saved, (at.batch * w.heads + at.head) * w.tokens);
         for (int i = 0; i < SS_TILE_OWN; i++) {
             const int64_t row = at.first + b.y + i * S::down;
             const bool    sees = rows.sum[i] > 0; /* a query without keys: o = 0, and any finite L will do */
-            if (w.p.saved && at.column == 0 && b.x == 0 && row < w.tokens)
+            if (L && at.column == 0 && b.x == 0 && row < w.tokens)
                 L[row] = sees ? rows.largest[i] + (real)log((double)rows.sum[i]) : 0;
             rows.sum[i] = sees ? 1 / rows.sum[i] : 0;
         }
@@ -130,7 +130,7 @@ static __global__ void __launch_bounds__(S::threads, 1)
                              k_t = ss_strip_of<real>(w.p.k_t, at.lane, at.batch, key_head),
                              v_t = ss_strip_of<real>(w.p.v_t, at.lane, at.batch, key_head),
                              o = ss_strip_of<real>(w.p.o, 0, at.batch, at.head);
-        const real *const L = static_cast<const real *>(w.p.saved) + row * w.tokens;
+        const real *const L = ss_statistics_at<real>(w.p.saved, row * w.tokens);
         ss_attention_span span;
         ss_attention_view view = ss_attention_look<S, false>(w, at.batch, at.first, &span);
         real              out[SS_TILE_OWN][S::columns] = {}, mu[SS_TILE_OWN] = {}, one[SS_TILE_OWN];
@@ -152,8 +152,8 @@ static __global__ void __launch_bounds__(S::threads, 1)
             if (w.p.o_t.data) ss_tile_gather<S>(b, u, v, key, at.column, out);
         }
         ss_tile_row_reduce(mu, plus());
-        real *saved_t = static_cast<real *>(w.p.saved_t); /* may be absent */
-        if (saved_t) saved_t += at.lane * w.p.saved_t_stride + row * w.tokens;
+        real *const saved_t =
+            ss_statistics_at<real>(w.p.saved_t, at.lane * w.p.saved_t_stride + row * w.tokens);
         for (int i = 0; i < SS_TILE_OWN; i++) {
             const int64_t token = at.first + b.y + i * S::down;
             one[i] = 1;

@@ -66,7 +66,6 @@ static __device__ back_strips<real> find_strips(const ss_attention_work &w, int6
                                                 int64_t head)
 {
     const int64_t     key_head = head / (w.heads / w.key_heads), row = (batch * w.heads + head) * w.tokens;
-    const real       *D = static_cast<const real *>(w.p.workspace);
     back_strips<real> s;
     s.q = ss_strip_of<real>(w.p.q, 0, batch, head);
     s.k = ss_strip_of<real>(w.p.k, 0, batch, key_head);
@@ -76,11 +75,10 @@ static __device__ back_strips<real> find_strips(const ss_attention_work &w, int6
     s.k_t = ss_strip_of<real>(w.p.k_t, lane, batch, key_head);
     s.v_t = ss_strip_of<real>(w.p.v_t, lane, batch, key_head);
     s.o_at = ss_strip_of<real>(w.p.o_at, lane, batch, head);
-    s.L = static_cast<const real *>(w.p.saved) + row;
-    s.mu = nullptr; /* absent where there are no tangents */
-    if (w.p.saved_t) s.mu = static_cast<const real *>(w.p.saved_t) + lane * w.p.saved_t_stride + row;
-    s.D = D + row + (w.second ? 0 : lane * w.rows);
-    s.D_t = D + w.rows + lane * w.rows + row;
+    s.L = ss_statistics_at<real>(w.p.saved, row);
+    s.mu = ss_statistics_at<real>(w.p.saved_t, lane * w.p.saved_t_stride + row);
+    s.D = ss_statistics_at<real>(w.p.workspace, row + (w.second ? 0 : lane * w.rows));
+    s.D_t = ss_statistics_at<real>(w.p.workspace, w.rows + lane * w.rows + row);
     return s;
 }
 

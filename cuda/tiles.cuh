@@ -42,6 +42,12 @@ template <typename real> struct ss_strip {
     int64_t     stride; /* elements between tokens */
 };
 
+/* Statistics of rows (L, mu, D) from number `first` on; an absent array stays absent. */
+template <typename real> static __device__ __forceinline__ real *ss_statistics_at(void *data, int64_t first)
+{
+    return data ? static_cast<real *>(data) + first : nullptr;
+}
+
 template <typename real>
 static __device__ __forceinline__ ss_strip<real> ss_strip_of(const ss_heads &h, int64_t lane, int64_t batch,
                                                              int64_t head)
