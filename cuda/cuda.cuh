@@ -117,41 +117,9 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     return (n + block - 1) / block;
 }
 
-/* ---- The vtable's entries: contracts in backend.h. A row with both real types, or one for both. ---- */
+/* ---- The vtable's entries: contracts in backend.h. Those with both real types stand
+ * there, too (SS_REAL_PRIMITIVES); a row for one for both here. ---- */
 /* clang-format off */
-#define SS_CUDA_REAL_PRIMITIVES(row) \
-    row(place, (ss_backend *, ss_queue *, void *, const void *, ss_type, int64_t, double, const void *)) \
-    row(gemm, (ss_backend *, ss_queue *, const ss_gemm *)) \
-    row(pointwise, (ss_backend *, ss_queue *, const ss_pointwise *)) \
-    row(norm, (ss_backend *, ss_queue *, const ss_norm *)) \
-    row(loss, (ss_backend *, ss_queue *, const ss_loss *)) \
-    row(sample_targets, (ss_backend *, ss_queue *, ss_loss_kind, const ss_matrix *, uint64_t, int64_t, \
-                         int64_t *, const ss_matrix *)) \
-    row(add, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *)) \
-    row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                   const ss_matrix *)) \
-    row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
-    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
-                      const ss_matrix *)) \
-    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
-                       const ss_matrix *)) \
-    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
-               const ss_heads *)) \
-    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
-    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
-    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                    const ss_matrix *)) \
-    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                  const ss_matrix *)) \
-    row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
-    row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
-    row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \
-                     void *)) \
-    row(block_combine, (ss_backend *, ss_queue *, int64_t, int64_t, int64_t, void *, int64_t, const double *)) \
-    row(axpby, (ss_backend *, ss_queue *, int64_t, double, const void *, double, void *)) \
-    row(random_normal, (ss_backend *, ss_queue *, const ss_layout *, uint64_t, uint64_t, void *)) \
-    row(find_nonfinite, (ss_backend *, ss_queue *, int64_t, const void *, int64_t *)) \
-    row(count_sign_changes, (ss_backend *, ss_queue *, int64_t, const void *, const void *, int64_t *))
 #define SS_CUDA_COMMON_PRIMITIVES(row) \
     row(ss_status, allocate, (ss_backend *, int64_t, void **)) \
     row(void, release, (ss_backend *, void *)) \
@@ -182,7 +150,7 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     template <typename real> ss_status ss_cuda_##name arguments;                                             \
     extern template ss_status ss_cuda_##name<float> arguments;                                               \
     extern template ss_status ss_cuda_##name<double> arguments;
-SS_CUDA_REAL_PRIMITIVES(SS_CUDA_DECLARE)
+SS_REAL_PRIMITIVES(SS_CUDA_DECLARE)
 #undef SS_CUDA_DECLARE
 #define SS_CUDA_DECLARE(type, name, arguments) type ss_cuda_##name arguments;
 SS_CUDA_COMMON_PRIMITIVES(SS_CUDA_DECLARE)

@@ -17,7 +17,7 @@ typedef struct batch_map {
 
 typedef struct emitter {
     ss_program     *program;
-    const ss_graph *graph;
+    const ss_graph *graph;     /* the program's */
     const ss_node  *loss;      /* the program's, standing in for the graph's last node */
     ss_step_list   *list;      /* where steps go now */
     int64_t         real_size; /* bytes */

@@ -223,7 +223,7 @@ static ss_mask existing(const emitter *e, const batch_map *m, const ss_node *nod
 /* The loss is a copy outside the graph's array (ss_program.loss); its bookkeeping is that of the original. */
 static const ss_node *acting(const emitter *e, const ss_node *node)
 {
-    return node == e->program->problem->loss ? e->loss : node;
+    return node == &e->graph->nodes[e->graph->n_nodes - 1] ? e->loss : node;
 }
 
 /* Outputs that a sweep can have, whether or not they are zero or wanted. */
@@ -422,7 +422,7 @@ ss_status ss_emit_sample(emitter *e, int32_t mb)
 {
     ss_status         status = SS_OK;
     const ss_problem *problem = e->program->problem;
-    const ss_node    *node = problem->loss;
+    const ss_node    *node = &e->graph->nodes[e->graph->n_nodes - 1];
     batch_map        *m = &e->maps[mb];
     int64_t           rows = m->samples * problem->rows;
     bool              ids = e->loss->attributes.class_ids;
@@ -447,6 +447,37 @@ fail:
     return status;
 }
 
+/* Inputs among those wanted whose adjoint, equal to the output's, takes over its memory: nobody reads the
+ * output's adjoint after this sweep. That is so for second-order and laned adjoints always, for plain ones
+ * where the node's other sweeps follow at once: in the prologue of a product they would come with the body.
+ */
+static ss_mask passing(const emitter *e, const batch_map *m, const ss_node *node, ss_mask want,
+                       ss_derivative d, bool laned)
+{
+    const ss_graph *g = e->graph;
+    ss_derivative   held = d == SS_ADJOINT && e->gauss_newton ? SS_ADJOINT_TANGENT : d;
+    ss_mask         set = 0;
+    if (!node->op->passes || e->program->options.unfused || (!laned && e->list != &e->program->body))
+        return 0;
+    for (int32_t i = 0; i < node->n_inputs && !set; i++) {
+        int32_t value = node->input[i];
+        bool    again = false; /* the same value twice: one of the two must be added */
+        for (int32_t k = 0; k < node->n_inputs; k++) again = again || (k != i && node->input[k] == value);
+        if ((want & SS_BIT(d, SS_X + i)) && node->op->passes(node, i) && !again &&
+            g->values[value].base < 0 && m->value[held][value] < 0)
+            set |= SS_BIT(d, SS_X + i);
+    }
+    return set;
+}
+
+static void pass_adjoints(const emitter *e, batch_map *m, const ss_node *node, ss_mask passed,
+                          ss_derivative d)
+{
+    ss_derivative held = d == SS_ADJOINT && e->gauss_newton ? SS_ADJOINT_TANGENT : d;
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        if (passed & SS_BIT(d, SS_X + i)) m->value[held][node->input[i]] = m->value[held][node->output];
+}
+
 ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sweep)
 {
     ss_status      status = SS_OK;
@@ -458,15 +489,20 @@ ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sw
     for (int which = 0; which < SS_OPERAND_COUNT; which++)
         if ((possible >> which & 1) && as->op->needs(as, sweep, have, (ss_mask)1 << which))
             want |= (ss_mask)1 << which;
-    if (!want) return SS_OK;
+    bool          back = sweep == SS_BACKWARD || sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE;
+    ss_derivative d = sweep == SS_BACKWARD ? SS_ADJOINT : SS_ADJOINT_TANGENT;
+    ss_mask       passed = back ? passing(e, m, node, want, d, laned) : 0;
+    want &= ~passed;
+    if (!want) {
+        pass_adjoints(e, m, node, passed, d);
+        return SS_OK;
+    }
     ss_mask reads = as->op->needs(as, sweep, have, want);
 
     int32_t adjoint[SS_MAX_INPUTS] = { 0 };
     bool    accumulate[SS_MAX_INPUTS] = { 0 };
     SS_TRY(stream_in(e, node));
-    if (sweep == SS_BACKWARD || sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE)
-        SS_TRY(prepare_adjoints(e, m, mb, node, want, sweep == SS_BACKWARD ? SS_ADJOINT : SS_ADJOINT_TANGENT,
-                                laned, adjoint, accumulate));
+    if (back) SS_TRY(prepare_adjoints(e, m, mb, node, want, d, laned, adjoint, accumulate));
     ss_step step = ss_emit_new_step(e, SS_STEP_SWEEP, mb, m->samples);
     step.sweep = sweep;
     step.node = as;
@@ -480,6 +516,7 @@ ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sw
     SS_TRY(add_workspace(e, m, as, sweep, laned));
     SS_TRY(ss_emit_add_step(e, &step));
     SS_TRY(stream_out(e, node));
+    pass_adjoints(e, m, node, passed, d);
 fail:
     return status;
 }

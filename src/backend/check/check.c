@@ -179,7 +179,7 @@ static const ss_backend_class check_class = { .name = "cpu-check",
                                               .poison = check_poison,
                                               .convert = ss_checked_convert,
                                               .symmetric_eigen = ss_checked_symmetric_eigen,
-                                              SS_CPU_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
+                                              SS_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
 
 ss_status ss_check_open(ss_context *context, ss_real real, ss_backend **backend)
 {

@@ -82,7 +82,7 @@ static void write_line(ss_cpu_backend *cpu)
         .event_destroy = ss_cpu_event_destroy, .event_record = ss_cpu_event_record,                          \
         .queue_wait = ss_cpu_queue_wait, .upload = ss_cpu_copy, .download = ss_cpu_copy,                     \
         .copy = ss_cpu_copy, .zero = ss_cpu_zero, .poison = ss_cpu_poison, .convert = ss_cpu_convert,        \
-        .symmetric_eigen = ss_cpu_symmetric_eigen, SS_CPU_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)               \
+        .symmetric_eigen = ss_cpu_symmetric_eigen, SS_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)               \
     }
 #define SS_CPU_ENTRY_32(primitive, arguments) .primitive = ss_cpu_##primitive##_32,
 #define SS_CPU_ENTRY_64(primitive, arguments) .primitive = ss_cpu_##primitive##_64,
