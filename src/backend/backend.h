@@ -269,6 +269,10 @@ typedef struct ss_backend_class {
     ss_status (*allocate)(ss_backend *b, int64_t bytes, void **memory);
     void (*release)(ss_backend *b, void *memory); /* NULL allowed */
     int64_t (*memory_available)(ss_backend *b);   /* bytes that may still be taken */
+    /* Host memory for transfers: with it an upload or download of a queue runs beside the work of others and
+     * the host (pinned); with any other host memory the backend may have to wait. */
+    ss_status (*allocate_host)(ss_backend *b, int64_t bytes, void **memory);
+    void (*release_host)(ss_backend *b, void *memory); /* NULL allowed; its transfers are over */
 
     /* Queues and events. The queue NULL is the default queue. */
     ss_status (*queue_create)(ss_backend *b, ss_queue **queue);

@@ -161,7 +161,8 @@ void      ss_program_release(ss_program *program);
 void ss_program_set_point(ss_program *program, const ss_point *point);
 
 /* Runs the prologue if need be and the body once for `lanes` <= options.lanes vectors: v and hv padded,
- * device, columns ldv and ldhv apart. LOSS: both NULL; GRADIENT: v NULL. */
+ * device, columns ldv and ldhv apart. LOSS: both NULL; GRADIENT: v NULL. A product is queued, on the default
+ * queue; everything else is there on return. */
 ss_status ss_program_run(ss_program *program, int lanes, const void *v, int64_t ldv, void *hv, int64_t ldhv);
 
 /* Prints one line per step. */

@@ -178,13 +178,14 @@ Test(fuse, less_is_moved, .init = ss_test_begin, .fini = ss_test_end)
 {
     static const struct {
         fixture_kind kind;
-        int          calls; /* fewer of them in a product: 0 = none, counted by hand below */
+        int          calls; /* fewer of them in a product, by hand */
     } rows[] = {
-        /* per function: its bias' tangent and adjoint, 2 calls; 2 functions */
+        /* 2 functions, each without its bias' tangent in every row and without a sum of its adjoints */
         { FIXTURE_PLAIN, 4 },
-        /* the same once; the residual: its sum (2 calls become 0, r is copied to y: with the bias in one),
-           its adjoint's two copies and the last norm's ... */
-        { FIXTURE_TOKENS, 5 },
+        { FIXTURE_KINKED, 2 },
+        /* 2 of the function; 1 of the residual's tangent, whose sum begins with the bias; 2 copies of its
+           adjoint; 1 of the adjoint of words among words and positions */
+        { FIXTURE_TOKENS, 6 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         fixture            f;
