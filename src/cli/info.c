@@ -137,6 +137,19 @@ static int64_t products_needed(int64_t n, double resolution)
     return ss_min64((int64_t)ceil(k), n);
 }
 
+/* Where the vectors of a search will lie, from the memory that is granted or half of what is free, as the
+ * eigensolver takes it. */
+static void place_basis(ss_workload *w, bool device, ss_info_result *r)
+{
+    enum { MOST = 64 };
+    int64_t bytes = ss_objective_layout(w->objective)->padded * (int64_t)ss_real_size(w->options.precision);
+    int64_t memory = w->options.memory > 0 ? w->options.memory : r->memory_free / 2;
+    int64_t n = ss_network_n(w->network), fit = memory / bytes - SS_EIGEN_BESIDE;
+    r->basis_on_host = device && ss_eigen_basis_on_host(bytes, n, memory);
+    r->basis = ss_min64(n, r->basis_on_host ? MOST : ss_max64(0, ss_min64(fit, MOST)));
+    r->basis_bytes = (r->basis + 1) * bytes;
+}
+
 /* Three float64 products confirm: both ends and the operator's own error. */
 static ss_status list_efforts(ss_workload *w, const ss_gpu *gpu, ss_info_result *r)
 {
@@ -208,6 +221,10 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     } else {
         SS_TRY(assume_rates(&workload, &gpu, &planned_for, &result));
     }
+    place_basis(&workload,
+                !here || ss_objective_backend(workload.objective, workload.options.precision)->class->space ==
+                             SS_MEMORY_DEVICE,
+                &result);
     SS_TRY(list_plans(&workload, &result));
     SS_TRY(list_efforts(&workload, here ? NULL : &gpu, &result));
     ss_report_info(&text, &workload.run, &result);
