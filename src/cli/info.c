@@ -172,6 +172,33 @@ fail:
     return status;
 }
 
+/* Without a network: the machine alone. */
+static ss_status describe_device(ss_context *context, const ss_settings *settings)
+{
+    ss_status   status = SS_OK;
+    ss_backend *backend = NULL;
+    ss_text     text;
+    const char *device = ss_text_of(settings, DEVICE);
+
+    ss_text_init(context, &text);
+    for (int i = 0; i < SS_OPTION_COUNT; i++) {
+        bool of_the_machine =
+            i == SS_OPTION_DEVICE || i == SS_OPTION_THREADS || i == SS_OPTION_QUIET || i == SS_OPTION_VERBOSE;
+        if (settings->option[i].given && !of_the_machine)
+            SS_FAIL(context, SS_ERROR_USAGE, "NETWORK is missing (--%s belongs to one)",
+                    ss_option_row((ss_option_id)i)->name);
+    }
+    SS_TRY(ss_backend_open(context, device, SS_FLOAT32, &backend));
+    ss_report_device(&text, device, backend->class->describe(backend),
+                     backend->class->memory_available(backend), ss_context_threads(context));
+    SS_TRY(text.status);
+    fputs(text.bytes, stdout);
+fail:
+    ss_backend_close(backend);
+    ss_text_release(&text);
+    return status;
+}
+
 ss_status ss_command_info(ss_context *context, const ss_settings *settings, int *exit_status)
 {
     ss_status      status = SS_OK;
@@ -183,6 +210,7 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     bool           here = !ss_given(settings, FOR);
 
     (void)exit_status;
+    if (settings->network == NULL) return describe_device(context, settings);
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, false, &workload));
     SS_TRY(list_parameters(&workload, &result));

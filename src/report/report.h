@@ -255,6 +255,9 @@ ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_s
 ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *result);
 /* The body of a verdict: everything behind the heads. */
 void ss_report_verdict_body(ss_text *text, const ss_run *run, const ss_verdict *verdict);
+/* The line of a device: its name, what the backend says of it, bytes that may still be taken. */
+void ss_report_device(ss_text *text, const char *name, const char *description, int64_t memory_free,
+                      int threads);
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result);
 
 /* Heads of every text: model, objective, data. */
