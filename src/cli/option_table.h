@@ -153,6 +153,8 @@
         "plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates") \
     row(INTERACTIVE, "interactive", "", FLAG, SS_ON(BENCH), CHOICE, 0, 0, NULL, NULL, \
         "run what standard input asks for, one line each") \
+    row(VECTORS, "vectors", "K", INTEGER, SS_ON(ESCAPE), CHOICE, 1, SS_ESCAPE_VECTORS, NULL, "1", \
+        "directions to try: the witness, further lowest eigenvectors, and all of them together; the one that gains most is followed") \
     row(UNTIL_MINIMUM, "until-minimum", "", FLAG, SS_ON(ESCAPE), CHOICE, 0, 0, NULL, NULL, \
         "go on with a trust-region Newton method until the verdict is a minimum or the budget ends") \
     row(WIDTHS, "widths", "LIST", TEXT, SS_ON(STUDY), CHOICE, 0, 0, NULL, NULL, \
@@ -228,7 +230,7 @@
         "draw a picture: .svg; .gp, a gnuplot script with its data; .png by gnuplot, with the script beside it") \
     row(BAND, "band", "FILE", TEXT, SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
         "write the curves as CSV: x, density, bounds for the start vectors and for the eigenvalues") \
-    row(HTML, "html", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
+    row(HTML, "html", "FILE", TEXT, SS_ON_VERDICT | SS_ON(DENSITY) | SS_ON(TRACE) | SS_ON(SLICE), FILES, 0, 0, NULL, NULL, \
         "write a report that explains every line, with pictures: one HTML file that refers to nothing outside") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \

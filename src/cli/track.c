@@ -1,12 +1,13 @@
 /* saddlescope track: the checkpoints of a run, one row each. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/judge.h"
 #include "cli/lists.h"
 #include "cli/rows.h"
 #include "cli/track_files.h"
 #include "cli/vectors.h"
-#include "report/plot.h"
+#include "report/html.h"
 
 #include <math.h>
 #include <string.h>
@@ -245,17 +246,20 @@ static ss_status deliver(tracking *t, bool complete)
 {
     ss_status    status = SS_OK;
     ss_workload *w = t->workload;
-    ss_text      text;
+    ss_text      text, html;
     ss_text_init(w->context, &text);
+    ss_text_init(w->context, &html);
     SS_TRY(write_tables(t));
     ss_workload_record_time(w);
     ss_report_track(&text, &w->run, &t->result);
     SS_TRY(ss_workload_print(w, &text, NULL));
-    if (ss_given(w->settings, PLOT))
-        SS_TRY(ss_report_track_plot(w->context, ss_text_of(w->settings, PLOT), &t->result));
+    if (ss_given(w->settings, PLOT)) SS_TRY(ss_report_track_plot(w->context, &t->result, ss_deliver_plot, w));
+    if (ss_given(w->settings, HTML)) ss_html_track(&html, &w->run, &t->result);
+    SS_TRY(ss_deliver_html(w, &html));
     SS_TRY(ss_workload_json(w, complete, ss_track_fields, &t->result));
 fail:
     ss_text_release(&text);
+    ss_text_release(&html);
     return status;
 }
 

@@ -62,6 +62,59 @@ Test(follow, escape_of_a_higher_order_saddle, .init = ss_test_begin, .fini = ss_
     bench_close(&b);
 }
 
+/* Of several directions the best is followed; each is an eigenvector of its own, and the first is what one
+ * alone would have been. */
+Test(follow, escape_along_several_directions, .init = ss_test_begin, .fini = ss_test_end)
+{
+    bench              b;
+    ss_escape_options  options;
+    ss_analyze_options analyze;
+    ss_escape_result   one, r;
+    ss_operator        op;
+    ss_dense_options   dense = { .vectors = false };
+    ss_dense_result   *d = NULL;
+    ss_loss_value      value;
+    static const char  folder[] = SS_SOURCE_DIRECTORY "/tests/cases/linear_saddle";
+    static const char  data[] = SS_SOURCE_DIRECTORY "/tests/cases/linear_saddle/data.safetensors";
+    ss_escape_options_init(&options);
+    ss_analyze_options_init(&analyze);
+    bench_open(&b, folder, data, "mse", 0.0, 0);
+    ss_test_require(ss_objective_operator(b.objective, SS_PRODUCT_HESSIAN, SS_FLOAT64, NULL, NULL, &op));
+    ss_test_require(ss_dense_eigen(&op, &dense, &d));
+    ss_operator_destroy(&op);
+    ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &one));
+    bench_close(&b);
+
+    bench_open(&b, folder, data, "mse", 0.0, 0);
+    options.vectors = 20;
+    ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &r));
+    int64_t single = r.n_directions - (r.direction[r.n_directions - 1].vector == 0);
+    cr_expect_eq(single, ss_dense_inertia(d, 1e-9).negative, "%d directions", (int)single);
+    for (int64_t i = 0; i < single; i++) {
+        const ss_escape_direction *v = &r.direction[i];
+        cr_expect_float_eq(v->quotient, d->values[i], 1e-3, "direction %d: %g, eigenvalue %g", (int)i,
+                           v->quotient, d->values[i]);
+        cr_expect(v->vector == i + 1 && v->sign != 0 && v->step >= v->least_step &&
+                  v->real >= 0.5 * v->predicted);
+        cr_expect_float_eq(v->least_step, 0.5 * v->valid_radius, 1e-15);
+        cr_expect(r.real >= v->real, "direction %d gains more than the one that was taken", (int)i);
+    }
+    cr_expect(r.left && r.real >= 0.5 * r.predicted && r.real >= one.real);
+    cr_expect_float_eq(r.direction[0].real, one.real, 1e-12, "the witness alone");
+    ss_test_require(ss_objective_loss(b.objective, SS_FLOAT64, NULL, NULL, &value, NULL));
+    cr_expect_float_eq(r.loss_start - value.loss, r.real, 1e-12, "what was taken is not what was said");
+    ss_escape_result_destroy(&r);
+    for (options.vectors = 0; options.vectors <= SS_ESCAPE_VECTORS + 1;
+         options.vectors += SS_ESCAPE_VECTORS + 1) {
+        ss_test_refuse(ss_escape(ss_test_context, b.objective, &options, &analyze, &r), SS_ERROR_USAGE,
+                       "1 to 32 directions");
+        ss_escape_result_destroy(&r);
+    }
+    ss_escape_result_destroy(&one);
+    ss_dense_result_destroy(d);
+    bench_close(&b);
+}
+
 Test(follow, escape_from_a_minimum_moves_nothing, .init = ss_test_begin, .fini = ss_test_end)
 {
     bench              b;
