@@ -30,7 +30,7 @@ static ss_status judge(ss_workload *w, const ss_analyze_options *options, ss_ver
 {
     ss_polish_options polish;
     if (!ss_given(w->settings, POLISH)) return ss_analyze(w->context, w->objective, options, verdict);
-    ss_polish_options_init(&polish);
+    ss_judge_polish_options(w->settings, &polish);
     polish.steps = ss_integer_of(w->settings, POLISH);
     return ss_polish_analyze(w->context, w->objective, &polish, options, verdict);
 }

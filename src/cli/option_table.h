@@ -85,7 +85,7 @@
     row(DATA, "data", "DATA", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin | .txt; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
-        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer, in place of the folder's") \
+        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer or an adapter, in place of the folder's") \
     row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
         "loss, a mean over the counted targets of the whole data set (default: what the network was made for)") \
     row(WEIGHT_DECAY, "weight-decay", "[GLOB=]X", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
@@ -162,7 +162,7 @@
     row(SEEDS, "seeds", "LIST", TEXT, SS_ON(STUDY), CHOICE, 0, 0, NULL, "0..99", \
         "seeds of the initial weights, one point each: 0..199 or 1,5,9; a seed also chooses scale and length of the descent") \
     row(CHECKPOINTS, "checkpoints", "GLOB", TEXTS, SS_ON(TRACK), CHOICE, 0, 0, NULL, NULL, \
-        "weights files, or folders with weights.safetensors or model.safetensors, in natural order of their names; repeatable") \
+        "weights files, or folders that hold them (weights.safetensors, or as Hugging Face names them), in natural order of their names; repeatable") \
     row(SUBSPACE, "subspace", "K", INTEGER, SS_ON(TRACK), CHOICE, 1, 1000, NULL, "5", \
         "highest eigenvectors whose span is compared between neighbours") \
     row(LR, "lr", "X|FILE", TEXT, SS_ON(TRACK), CHOICE, 0, 0, NULL, NULL, \

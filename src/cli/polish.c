@@ -19,10 +19,8 @@ ss_status ss_command_polish(ss_context *context, const ss_settings *settings, in
     ss_text_init(context, &html);
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     ss_judge_options(settings, &workload, &options);
-    ss_polish_options_init(&polish);
+    ss_judge_polish_options(settings, &polish);
     if (ss_given(settings, STEPS)) polish.steps = ss_integer_of(settings, STEPS);
-    if (ss_given(settings, MAX_PRODUCTS)) polish.max_products = (double)ss_integer_of(settings, MAX_PRODUCTS);
-    if (ss_given(settings, TIME_LIMIT)) polish.time_limit = ss_real_of(settings, TIME_LIMIT);
     SS_TRY(ss_workload_json_partial(&workload, ss_verdict_fields, NULL));
     started = true;
     SS_TRY(ss_polish_analyze(context, workload.objective, &polish, &options, &verdict));

@@ -22,7 +22,7 @@ static ss_status read_displacement(ss_workload *w, const char *path, double *pac
     ss_network *other = NULL;
     int64_t     n = ss_network_n(w->network), padded = ss_network_layout(w->network)->padded;
     double     *host = NULL, *ours = NULL;
-    SS_TRY(ss_workload_network(w, path, &other));
+    SS_TRY(ss_workload_stored_network(w, path, false, &other));
     SS_TRY(SS_NEW_ARRAY(w->context, padded, &host));
     SS_TRY(SS_NEW_ARRAY(w->context, n, &ours));
     ss_network_get_weights(other, SS_FLOAT64, host);

@@ -156,7 +156,7 @@ static ss_status open_checkpoint(tracking *t, const char *name, ss_network **net
     ss_workload *w = t->workload;
     char        *path = NULL;
     SS_TRY(ss_checkpoint_weights(w->context, name, &path));
-    SS_TRY(ss_workload_network(w, path, network));
+    SS_TRY(ss_workload_stored_network(w, path, false, network));
     SS_TRY(ss_objective_create(w->context, *network, w->dataset, &w->options, objective));
     SS_TRY(read_scales(t, name));
 fail:
@@ -275,28 +275,26 @@ static void release(ss_context *context, tracking *t)
 
 /* Without --weights the network is opened with the first checkpoint that fits it: an architecture need not
  * have weights of its own. */
-static ss_status first_weights(ss_context *context, tracking *t, ss_settings *settings, char **path)
+static ss_status open_workload(ss_context *context, tracking *t, ss_settings *settings, char **path)
 {
     ss_setting *weights = &settings->option[SS_OPTION_WEIGHTS];
-    *path = NULL;
-    if (weights->given) return SS_OK;
+    ss_status   status = SS_ERROR_INPUT;
+    if (weights->given) return ss_workload_open(context, settings, true, t->workload);
     for (int64_t i = 0; i < t->found.count; i++) {
-        ss_network *network = NULL;
         ss_free(context, *path);
         *path = NULL;
         ss_context_clear_message(context);
-        ss_status          status = ss_checkpoint_weights(context, t->found.names[i], path);
-        ss_network_options options = { .weights = *path };
-        if (status == SS_OK) status = ss_network_open(context, settings->network, &options, &network);
+        status = ss_checkpoint_weights(context, t->found.names[i], path);
         if (status == SS_OK) {
-            ss_network_close(network);
             weights->given = weights->set = true;
             weights->text = *path;
-            return SS_OK;
+            status = ss_workload_open(context, settings, true, t->workload);
         }
-        if (!broken(status)) return status;
+        if (!broken(status)) break;
+        ss_workload_close(t->workload);
+        *t->workload = (ss_workload){ .context = context };
     }
-    return SS_ERROR_INPUT; /* with the message of the last one */
+    return status; /* the last one's, with its message */
 }
 
 ss_status ss_command_track(ss_context *context, const ss_settings *settings, int *exit_status)
@@ -312,8 +310,7 @@ ss_status ss_command_track(ss_context *context, const ss_settings *settings, int
     if (!patterns->given) SS_FAIL(context, SS_ERROR_USAGE, "give --checkpoints 'run/checkpoint-*'");
     if (ss_given(settings, PLOT)) SS_TRY(ss_plot_check_name(context, ss_text_of(settings, PLOT)));
     SS_TRY(ss_checkpoints_find(context, patterns->texts, patterns->n_texts, &t.found));
-    SS_TRY(first_weights(context, &t, &own, &path));
-    SS_TRY(ss_workload_open(context, &own, true, &workload));
+    SS_TRY(open_workload(context, &t, &own, &path));
     SS_TRY(prepare(&t));
     SS_TRY(resume(&t));
     SS_TRY(ss_workload_json_partial(&workload, ss_track_fields, NULL));

@@ -94,32 +94,60 @@ void ss_html_study(ss_text *html, const ss_run *run, const ss_study_result *r, c
 /* ---- track ----------------------------------------------------------------------------------------------
  */
 
-enum { TRACK_COLUMNS = 9 };
+/* Columns of the table; those without any value are left out. */
+enum { NAME, LOSS, GRADIENT, LOWEST, HIGHEST, SCALED, THRESHOLD, OVERLAP, LABEL, TRACK_COLUMNS };
 
-static void track_row(ss_text *html, const ss_track_point *p)
+static const char *const track_heads[TRACK_COLUMNS] = { "checkpoint", "loss",       "|g|",
+                                                        "lambda_min", "lambda_max", "P-scaled",
+                                                        "threshold",  "overlap",    "verdict" };
+
+static double value_of(const ss_track_point *p, int column)
 {
-    number            a, b, c, d, e, f, g;
-    const char *const cells[TRACK_COLUMNS] = {
-        p->name,
-        ss_number_text(p->loss, 6, a),
-        ss_number_text(p->gradient, 3, b),
-        ss_number_text(p->lambda_min, 4, c),
-        ss_number_text(p->lambda_max, 5, d),
-        isfinite(p->preconditioned) ? ss_number_text(p->preconditioned, 5, e) : "",
-        isfinite(p->threshold) ? ss_number_text(p->threshold, 4, f) : "",
-        isfinite(p->overlap) ? ss_number_text(p->overlap, 3, g) : "",
-        ss_label_name(p->label),
-    };
-    ss_html_table_row(html, cells, TRACK_COLUMNS);
+    switch (column) {
+    case LOSS: return p->loss;
+    case GRADIENT: return p->gradient;
+    case LOWEST: return p->lambda_min;
+    case HIGHEST: return p->lambda_max;
+    case SCALED: return p->preconditioned;
+    case THRESHOLD: return p->threshold;
+    case OVERLAP: return p->overlap;
+    default: return (double)NAN;
+    }
+}
+
+static void track_table(ss_text *html, const ss_track_result *r)
+{
+    static const int digits[TRACK_COLUMNS] = { 0, 6, 3, 4, 5, 5, 4, 3, 0 };
+    const char      *cells[TRACK_COLUMNS];
+    number           text[TRACK_COLUMNS];
+    int              shown[TRACK_COLUMNS], n_shown = 0;
+    size_t           folder = ss_report_track_folder(r);
+    for (int c = 0; c < TRACK_COLUMNS; c++) {
+        bool any = c == NAME || c == LABEL;
+        for (int64_t i = 0; i < r->n_points; i++) any = any || isfinite(value_of(&r->points[i], c));
+        if (!any) continue;
+        cells[n_shown] = track_heads[c];
+        shown[n_shown++] = c;
+    }
+    ss_html_table_begin(html, cells, n_shown);
+    for (int64_t i = 0; i < r->n_points; i++) {
+        const ss_track_point *p = &r->points[i];
+        for (int k = 0; k < n_shown; k++) {
+            double value = value_of(p, shown[k]);
+            cells[k] = shown[k] == NAME    ? p->name + folder
+                       : shown[k] == LABEL ? ss_label_name(p->label)
+                       : isfinite(value)   ? ss_number_text(value, digits[shown[k]], text[k])
+                                           : "";
+        }
+        ss_html_table_row(html, cells, n_shown);
+    }
+    ss_html_table_end(html);
 }
 
 void ss_html_track(ss_text *html, const ss_run *run, const ss_track_result *r)
 {
-    static const char *const heads[TRACK_COLUMNS] = { "checkpoint", "loss",       "|g|",
-                                                      "lambda_min", "lambda_max", "P-scaled",
-                                                      "threshold",  "overlap",    "verdict" };
-    char                     word[64];
-    ss_text                  report;
+    char    word[64];
+    ss_text report;
     ss_text_init(html->context, &report);
     ss_report_head(&report, run);
     snprintf(word, sizeof word, "%lld checkpoints", (long long)r->n_points);
@@ -140,9 +168,7 @@ void ss_html_track(ss_text *html, const ss_run *run, const ss_track_result *r)
         "broken and skipped, %lld were taken over from an earlier run.",
         r->optimizer != NULL ? r->optimizer : "the optimizer (--lr, --optimizer)", (long long)r->subspace,
         (long long)r->n_skipped, (long long)r->reused);
-    ss_html_table_begin(html, heads, TRACK_COLUMNS);
-    for (int64_t i = 0; i < r->n_points; i++) track_row(html, &r->points[i]);
-    ss_html_table_end(html);
+    track_table(html, r);
     ss_html_evidence(html, run, &report, NULL, 0);
 release:
     ss_text_release(&report);

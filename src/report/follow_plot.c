@@ -74,7 +74,8 @@ fail:
 
 #define COLUMNS 6 /* place, lambda_max, lambda_min, threshold, preconditioned, loss */
 
-static void fill(const ss_track_result *r, double *columns)
+/* Returns whether all checkpoints have a step. */
+static bool fill(const ss_track_result *r, double *columns)
 {
     int64_t n = r->n_points;
     bool    steps = n > 0;
@@ -88,6 +89,7 @@ static void fill(const ss_track_result *r, double *columns)
         columns[4 * n + i] = p->preconditioned;
         columns[5 * n + i] = p->loss;
     }
+    return steps;
 }
 
 static bool any(const double *values, int64_t count)
@@ -113,7 +115,7 @@ ss_status ss_report_track_plot(ss_context *context, const ss_track_result *r, ss
                                    .series = &loss,
                                    .n_series = 1 } };
     SS_TRY(SS_NEW_ARRAY(context, COLUMNS * n, &columns));
-    fill(r, columns);
+    if (!fill(r, columns)) panels[0].x.label = panels[1].x.label = "checkpoint";
     /* With a preconditioner it is the preconditioned curvature that the threshold speaks of; the plain one
      * has another scale and is left to the table. */
     bool scaled = any(columns + 4 * n, n), threshold = any(columns + 3 * n, n);

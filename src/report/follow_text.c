@@ -246,8 +246,7 @@ void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *r)
 /* ---- track ----------------------------------------------------------------------------------------------
  */
 
-/* Bytes of the folders that all names begin with. */
-static size_t common_folder(const ss_track_result *r)
+size_t ss_report_track_folder(const ss_track_result *r)
 {
     size_t folder = 0;
     for (size_t i = 0; r->n_points > 1 && r->points[0].name[i] != '\0'; i++) {
@@ -284,7 +283,7 @@ void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *r)
     if (r->optimizer != NULL) ss_text_print(text, " %10s", "threshold");
     ss_text_print(text, "  verdict\n");
     for (int64_t i = 0; i < r->n_points; i++)
-        track_row(text, &r->points[i], common_folder(r), r->optimizer != NULL, preconditioned);
+        track_row(text, &r->points[i], ss_report_track_folder(r), r->optimizer != NULL, preconditioned);
     ss_text_print(text,
                   "\noverlap: of the spans of the %lld highest eigenvectors of neighbours, 1 = the same",
                   (long long)r->subspace);

@@ -18,7 +18,9 @@ static const char style[] =
     ".word{font-size:2.2em;font-weight:bold;margin:.2em 0 0}.sentence{font-size:1.1em;margin:.2em 0 1em}\n"
     "table{border-collapse:collapse;margin:.5em 0}th,td{padding:.25em .8em .25em 0;text-align:left;"
     "vertical-align:top}\n"
-    "tr+tr td{border-top:1px solid #eee}.means{color:#555;font-size:.92em}td.number{text-align:right;"
+    "tr+tr td{border-top:1px solid "
+    "#eee}.means{color:#555;font-size:.92em}td{overflow-wrap:anywhere}td.number{white-space:nowrap;text-"
+    "align:right;"
     "font-variant-numeric:tabular-nums}\n"
     ".value{display:block}.row{display:block;white-space:pre;font:13px/1.4 monospace}figure{margin:1em "
     "0;overflow-x:auto}figure svg{max-width:100%;height:auto}\n"
@@ -177,7 +179,7 @@ void ss_html_words_of(const char *report, const char *heading, char *out, size_t
         size_t length = strcspn(line, "\n"), found = heading_of(line, length);
         size_t start = length < SS_LINE_INDENT ? length : SS_LINE_INDENT;
         if (found > 0) inside = strlen(heading) == found && strncmp(heading, line, found) == 0;
-        if (inside && used < size)
+        if (inside && used < size && !(found == 0 && is_row(line + start, length - start)))
             used += (size_t)snprintf(out + used, size - used, "%s%.*s", used > 0 ? " " : "",
                                      (int)(length - start), line + start);
         line += length;

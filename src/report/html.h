@@ -29,7 +29,8 @@ void ss_html_paragraph(ss_text *html, const char *format, ...) __attribute__((fo
  * A line that was not wrapped begins a statement of its own. The picture in characters (heading "spectrum")
  * is left out. */
 void ss_html_lines(ss_text *html, const char *report, const ss_html_meaning *meanings, int64_t n_meanings);
-/* out[size] := the words behind a heading of a text report, "" where it has none. */
+/* out[size] := the words behind a heading of a text report, without lines of columns; "" where it has none.
+ */
 void ss_html_words_of(const char *report, const char *heading, char *out, size_t size);
 /* The section on what the lines of a text report say, and those on what it depends on: the end of a report.
  */

@@ -246,6 +246,8 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
 void ss_report_written(ss_text *text, const ss_written *written);
 void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *result);
 void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *result);
+/* Bytes of the folders that all names of checkpoints begin with. */
+size_t ss_report_track_folder(const ss_track_result *result);
 /* The pictures, handed to draw(user, panels, count): training loss against minimum ratio; the extreme
  * curvatures along the run; real against predicted decrease of a search. */
 ss_status ss_report_study_plot(ss_context *context, const ss_study_result *result, ss_plot_draw draw,

@@ -15,6 +15,7 @@
 #define BACKTRACKS 30
 #define FLAT_RATIO 1e-2 /* ||Hg|| <= this lambda_abs ||g||: the gradient lies in the kernel */
 #define INNER      300  /* products per step, at most, unless said otherwise */
+#define RESERVE    2.0  /* of the budget, for the trials behind them */
 
 void ss_polish_options_init(ss_polish_options *options)
 {
@@ -70,8 +71,11 @@ static ss_status walk(ss_move *m, const ss_polish_options *o, ss_verdict_polish 
     SS_TRY(ss_vectors_create(m->backend, m->layout, 1, &p));
     polish->end = start > 0.0 ? SS_END_UNFINISHED : SS_END_CRITICAL;
     while (start > 0.0 && polish->steps < o->steps && moved && m->norm > target && !ss_move_spent(m)) {
-        char remark[48];
-        SS_TRY(newton_mr(m, inner, start, &p, &solved, &moved));
+        char    remark[48];
+        double  left = m->cost.budget - m->cost.products - RESERVE;
+        int64_t products = left < (double)inner ? (int64_t)left : inner;
+        if (products < 1) break;
+        SS_TRY(newton_mr(m, products, start, &p, &solved, &moved));
         if (moved) polish->steps++;
         if (solved.lambda_abs > 0.0) polish->flat_ratio = solved.first / solved.lambda_abs;
         snprintf(remark, sizeof remark, "|g| %.3g", m->norm);
