@@ -210,7 +210,8 @@ static ss_status follow_all(tracking *t)
     ss_status        status = SS_OK;
     ss_workload     *w = t->workload;
     ss_track_result *r = &t->result;
-    bool             fresh = false; /* the checkpoint before was followed just now */
+    bool             fresh = false;  /* the checkpoint before was followed just now */
+    char             last[512] = ""; /* why the last broken one was */
     for (int64_t i = 0; i < t->found.count; i++) {
         const char *name = t->found.names[i];
         /* Behind a new checkpoint the neighbour is another one, and so is the overlap. */
@@ -228,6 +229,7 @@ static ss_status follow_all(tracking *t)
         fresh = status == SS_OK;
         if (broken(status)) {
             ss_log(w->context, SS_LOG_WARNING, "%s: skipped: %s", name, ss_context_message(w->context));
+            snprintf(last, sizeof last, "%s", ss_context_message(w->context));
             ss_context_clear_message(w->context);
             r->n_skipped++;
             status = SS_OK;
@@ -237,6 +239,12 @@ static ss_status follow_all(tracking *t)
         r->points[r->n_points++] = point;
         SS_TRY(write_tables(t));
         ss_progress(w->context, "checkpoints", (double)i + 1, (double)t->found.count, name);
+    }
+    if (r->n_points == 0) {
+        ss_workload_discard(w);
+        SS_FAIL(w->context, SS_ERROR_INPUT,
+                "none of the %lld checkpoints could be followed; the last one: %s", (long long)t->found.count,
+                last);
     }
 fail:
     return status;
