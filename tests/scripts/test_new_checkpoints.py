@@ -173,6 +173,30 @@ class NewCheckpoints(unittest.TestCase):
                      labels=values.get("labels", values["input_ids"]).long()).loss.item()
         self.assertAlmostEqual(loss, expected, delta=1e-6)    # torch's rotary tables are float32
 
+    @unittest.skipIf(torch is None, "torch trains the network")
+    def test_polish_of_a_trained_network(self):
+        """Digits, trained by stochastic gradient descent until it moves about the end: not critical; polished: critical."""
+        sys.path.insert(0, os.path.join(ROOT, "scripts"))
+        from export_torch import export
+        data = tensors(DIGITS)
+        x, y = data["x"].float() / 16, data["y"].long()
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.Tanh(), torch.nn.Linear(16, 10))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=3e-3)
+        for _ in range(30):
+            order = torch.randperm(len(x))
+            for batch in order.split(64):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                optimizer.step()
+        folder = os.path.join(self.folder, "sgd")
+        export(model, x, y, folder, loss="cross_entropy", weight_decay=3e-3)
+        verdict = result(self.folder, "polish", folder, "--steps", 60, "--output", self.new)
+        self.assertEqual(verdict["polish"]["label_start"], "not_critical")
+        self.assertIn(verdict["label"], ("saddle", "minimum"))
+        self.assertLess(verdict["polish"]["gradient_end"], 1e-7 * verdict["polish"]["gradient_start"])
+        self.assertGreater(verdict["polish"]["moved_relative"], 0)
+
     def test_weights_of_a_study(self):
         weights, table = os.path.join(self.folder, "w"), os.path.join(self.folder, "s.csv")
         network = ["mlp:64-2-10:tanh", "--data", DIGITS, "--loss", "cross_entropy", "--scale", "1/16", "--samples", 100,
