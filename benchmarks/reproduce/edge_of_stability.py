@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """The edge of stability, tracked: full-batch training raises the curvature to the optimizer's limit, and holds it there.
 
-    edge_of_stability.py gd   [FOLDER]     lambda_max of H rises to 2/lr and hovers          (Cohen et al., ICLR 2021)
-    edge_of_stability.py adam [FOLDER]     that of P^-1/2 H P^-1/2 rises to 38/lr and hovers (Cohen et al., arXiv:2207.14484)
+    edge_of_stability.py gd   [--output FOLDER]   lambda_max of H rises to 2/lr and hovers  (Cohen et al., ICLR 2021)
+    edge_of_stability.py adam [--output FOLDER]   that of P^-1/2 H P^-1/2 to 38/lr          (Cohen et al., arXiv:2207.14484)
 
-Needs numpy for the training and saddlescope ($SADDLESCOPE, or on the PATH); nothing else.  Writes run, table.csv and
-picture.svg into FOLDER (default: ./edge-gd, ./edge-adam).  Exit status 0 when the bounds hold, 1 when not.
+Needs numpy for the training; PROGRAM in SADDLESCOPE, default build/saddlescope.  Writes run, table.csv, picture.svg and
+report.html into FOLDER (default reproduce_edge_gd, reproduce_edge_adam).  Exit status 0 when the bounds hold, 1 when not.
 """
+import argparse
 import csv
 import os
 import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = os.path.abspath(os.environ.get("SADDLESCOPE", os.path.join(HERE, "..", "..", "build", "saddlescope")))
 # What is trained: steps, learning rate; and the bounds: the curvature begins below BEGIN of the threshold, is at
 # REACHED of it by the middle of the run at the latest, and stays within HOVERS of it from there on.
 RUNS = {"gd": {"lr": "0.7", "steps": 4000, "every": 100, "column": "lambda_max", "track": []},
@@ -35,20 +37,25 @@ def judge(ratios):
 
 
 def main():
-    if len(sys.argv) not in (2, 3) or sys.argv[1] not in RUNS:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=RUNS)
+    parser.add_argument("--output")
+    options = parser.parse_args()
     # The bounds can fail: a flat run, one that stops short, one that overshoots.
     for planted in [1.0] * 40, [0.2 + 0.01 * i for i in range(40)], [0.2] * 10 + [1.0] * 20 + [1.5] * 10:
         assert judge(planted) is not None
-    name, setting = sys.argv[1], RUNS[sys.argv[1]]
-    folder = sys.argv[2] if len(sys.argv) == 3 else f"edge-{name}"
+    name, setting = options.name, RUNS[options.name]
+    folder = options.output or f"reproduce_edge_{name}"
     run, table = os.path.join(folder, "run"), os.path.join(folder, "table.csv")
-    subprocess.run([sys.executable, os.path.join(HERE, "train_full_batch.py"), run, "--optimizer", name, "--lr",
-                    setting["lr"], "--steps", str(setting["steps"]), "--every", str(setting["every"]), "--width", "16"],
-                   check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([os.environ.get("SADDLESCOPE", "saddlescope"), "track", run, "--checkpoints",
+    trained = subprocess.run([sys.executable, os.path.join(HERE, "train_full_batch.py"), run, "--optimizer", name, "--lr",
+                              setting["lr"], "--steps", str(setting["steps"]), "--every", str(setting["every"]),
+                              "--width", "16"], stdout=subprocess.DEVNULL)
+    if trained.returncode != 0:
+        sys.exit(trained.returncode)
+    subprocess.run([PROGRAM, "track", run, "--checkpoints",
                     os.path.join(run, "checkpoint-*"), "--lr", setting["lr"], "--optimizer", name, *setting["track"],
-                    "--output", table, "--plot", os.path.join(folder, "picture.svg"), "--dense-limit", "0",
+                    "--output", table, "--plot", os.path.join(folder, "picture.svg"), "--html",
+                    os.path.join(folder, "report.html"), "--dense-limit", "0",
                     "--max-products", "150", "--quiet"], check=True)
     with open(table, newline="") as file:
         points = list(csv.DictReader(file))

@@ -14,7 +14,10 @@ import os
 import shutil
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("the training needs Python with numpy (Debian: python3-numpy, run by /usr/bin/python3)")
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, os.path.join(ROOT, "tests", "deep_linear"))

@@ -46,8 +46,10 @@ ss_status ss_polish_analyze(ss_context *context, ss_objective *objective, const 
 
 /* ---- Escape: out of a saddle along its negative curvature -------------------------------------------------
  */
-#define SS_ESCAPE_ROWS 64
+#define SS_ESCAPE_ROWS    512
+#define SS_ESCAPE_VECTORS 32 /* directions, at most */
 typedef struct ss_escape_row {
+    int    vector;    /* number of the direction v: 1 = the witness; 0 = the steps of all taken together */
     int    sign;      /* along +v or -v */
     double step;      /* t */
     double predicted; /* -(t g'v + t^2 v'Hv / 2) */
@@ -55,39 +57,58 @@ typedef struct ss_escape_row {
     bool   enough;    /* real >= half of predicted, and positive */
 } ss_escape_row;
 
+/* A direction of negative curvature and the best step along it. */
+typedef struct ss_escape_direction {
+    int    vector;       /* its number, as in the rows */
+    double quotient;     /* v'Hv, float64 */
+    double slope;        /* g'v */
+    double valid_radius; /* r_valid (VERDICT 4); 0 = not known */
+    double least_step;   /* r_valid / 2, where the search begins */
+    int    sign;         /* of the best step; 0 = none gains what it promises */
+    double step;         /* t */
+    double predicted;    /* decrease of the Taylor model there */
+    double real;         /* decrease of the true loss */
+} ss_escape_direction;
+
 typedef struct ss_escape_options {
-    bool    until_minimum; /* go on until analyze says minimum, or the budget ends */
-    int64_t rounds;        /* descents and verdicts, at most; 20 */
-    int64_t steps;         /* Newton-CG steps per round, at most; 200 */
-    double  max_products;  /* budget of the walk without the verdicts; 0 = no limit */
-    double  time_limit;    /* seconds of the whole; 0 = none */
+    int64_t
+         vectors; /* directions tried: the witness, further lowest eigenvectors; 1 .. SS_ESCAPE_VECTORS; 1 */
+    bool until_minimum;   /* go on until analyze says minimum, or the budget ends */
+    int64_t rounds;       /* descents and verdicts, at most; 20 */
+    int64_t steps;        /* Newton-CG steps per round, at most; 200 */
+    double  max_products; /* budget of the walk without the verdicts; 0 = no limit */
+    double  time_limit;   /* seconds of the whole; 0 = none */
 } ss_escape_options;
 void ss_escape_options_init(ss_escape_options *options);
 
 typedef struct ss_escape_result {
-    bool           left;                /* a step was taken; false: `before` has no witness to follow */
-    int            sign;                /* +1 or -1 along the witness */
-    double         step;                /* t */
-    double         least_step;          /* r_valid / 2 */
-    double         predicted;           /* decrease of the Taylor model there */
-    double         real;                /* decrease of the true loss */
-    double         loss_start;          /* L at the saddle */
-    double         loss_end;            /* L where it ended */
-    double         moved;               /* ||theta_end - theta_start|| */
-    int64_t        n_rows;              /* of the search */
-    ss_escape_row  row[SS_ESCAPE_ROWS]; /* [n_rows] as tried */
-    bool           until_minimum;
-    int64_t        rounds;       /* of descent and verdict */
-    int64_t        steps;        /* of Newton-CG, all rounds */
-    double         gradient_end; /* ||g|| where it ended; NaN without until_minimum */
-    ss_verdict     before;       /* at the start; owned (ss_escape_result_destroy) */
-    ss_verdict     after;        /* where it ended */
-    ss_follow_cost cost;         /* of the walk without the verdicts */
+    bool                left;                /* a step was taken; false: `before` has no witness to follow */
+    int                 vector;              /* number of the direction that was followed, as in the rows */
+    int                 sign;                /* +1 or -1 along it */
+    double              step;                /* t */
+    double              least_step;          /* r_valid / 2 */
+    double              predicted;           /* decrease of the Taylor model there */
+    double              real;                /* decrease of the true loss */
+    double              loss_start;          /* L at the saddle */
+    double              loss_end;            /* L where it ended */
+    double              moved;               /* ||theta_end - theta_start|| */
+    int64_t             n_rows;              /* of the search */
+    ss_escape_row       row[SS_ESCAPE_ROWS]; /* [n_rows] as tried */
+    int64_t             n_directions;        /* that were tried; 0 where the flat-space probe led out */
+    ss_escape_direction direction[SS_ESCAPE_VECTORS + 1]; /* [n_directions] */
+    bool                until_minimum;
+    int64_t             rounds;       /* of descent and verdict */
+    int64_t             steps;        /* of Newton-CG, all rounds */
+    double              gradient_end; /* ||g|| where it ended; NaN without until_minimum */
+    ss_verdict          before;       /* at the start; owned (ss_escape_result_destroy) */
+    ss_verdict          after;        /* where it ended */
+    ss_follow_cost      cost;         /* of the walk without the verdicts */
 } ss_escape_result;
 
-/* From the witness of the verdict at theta, or, where the saddle is of higher order, from what the flat-space
- * probe found (the prediction is then its power law). Moves the objective's theta to where it ends. SS_OK
- * with left == false when the verdict has neither: nothing has moved then. */
+/* From the witness of the verdict at theta (and further lowest eigenvectors), or, where the saddle is of
+ * higher order, from what the flat-space probe found (the prediction is then its power law). Moves the
+ * objective's theta to where it ends. SS_OK with left == false when the verdict has neither: nothing has
+ * moved then. */
 ss_status ss_escape(ss_context *context, ss_objective *objective, const ss_escape_options *options,
                     const ss_analyze_options *analyze, ss_escape_result *result);
 void      ss_escape_result_destroy(ss_escape_result *result);

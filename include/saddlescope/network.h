@@ -34,7 +34,7 @@ typedef struct ss_network_options {
     int32_t              n_exclude; /* patterns */
     int32_t              n_decay;   /* rules */
     uint64_t             seed;      /* of the weights of mlp: networks */
-    bool                 seeded;    /* seeded weights for a network.json too: no weights file is read */
+    bool                 seeded;    /* seeded weights for every family: no weights file is read */
 
     /* Of transformers */
     int64_t            sequence_length; /* tokens per sequence; 0 = not known (images need none) */

@@ -1,5 +1,6 @@
 /* saddlescope analyze: the verdict. */
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/judge.h"
 #include "cli/vectors.h"
 #include "report/html.h"
@@ -29,7 +30,7 @@ static ss_status judge(ss_workload *w, const ss_analyze_options *options, ss_ver
 {
     ss_polish_options polish;
     if (!ss_given(w->settings, POLISH)) return ss_analyze(w->context, w->objective, options, verdict);
-    ss_polish_options_init(&polish);
+    ss_judge_polish_options(w->settings, &polish);
     polish.steps = ss_integer_of(w->settings, POLISH);
     return ss_polish_analyze(w->context, w->objective, &polish, options, verdict);
 }
@@ -53,34 +54,23 @@ static ss_status save_witness(ss_workload *w, const ss_verdict *verdict)
     return ss_vectors_write(w->context, path, w->network, &vector, 1, metadata, 2);
 }
 
-/* --html: what the text says, explained. */
-static ss_status write_html(ss_workload *w, const ss_verdict *verdict, const ss_text *report)
-{
-    ss_status   status = SS_OK;
-    const char *path = ss_text_of(w->settings, HTML);
-    ss_text     html;
-    if (path == NULL) return SS_OK;
-    ss_text_init(w->context, &html);
-    ss_html_verdict(&html, &w->run, verdict, report);
-    status = ss_html_write(w->context, path, &html);
-    ss_text_release(&html);
-    return status;
-}
-
 /* Text, vectors and the last JSON, in that order: "complete" is written when everything else is. */
 static ss_status deliver(ss_workload *w, const ss_verdict *verdict, bool complete)
 {
     ss_status status = SS_OK;
-    ss_text   text;
+    ss_text   text, html;
     ss_text_init(w->context, &text);
+    ss_text_init(w->context, &html);
     ss_workload_record_time(w);
     ss_report_verdict(&text, &w->run, verdict);
     SS_TRY(save_witness(w, verdict));
-    SS_TRY(write_html(w, verdict, &text));
+    if (ss_given(w->settings, HTML)) ss_html_verdict(&html, &w->run, verdict, &text);
+    SS_TRY(ss_deliver_html(w, &html));
     SS_TRY(ss_workload_print(w, &text, ss_text_of(w->settings, OUTPUT)));
     SS_TRY(ss_workload_json(w, complete, ss_verdict_fields, verdict));
 fail:
     ss_text_release(&text);
+    ss_text_release(&html);
     return status;
 }
 

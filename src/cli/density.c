@@ -1,6 +1,6 @@
 /* saddlescope density: the distribution of all eigenvalues, with bounds. */
 #include "cli/commands.h"
-#include "cli/workload.h"
+#include "cli/deliver.h"
 #include "report/html.h"
 
 /* What the monitor needs: when to stop, and where the partial result goes. */
@@ -33,12 +33,6 @@ static void options_from(const ss_settings *s, watch *w, ss_density_options *o)
     if (ss_given(s, TIME_LIMIT)) w->end = ss_seconds() + ss_real_of(s, TIME_LIMIT);
 }
 
-static ss_status draw(void *user, const ss_plot *panels, int64_t count)
-{
-    const ss_workload *w = user;
-    return ss_plot_write(w->context, ss_text_of(w->settings, PLOT), panels, count);
-}
-
 /* --band, --plot, --html. */
 static ss_status write_files(ss_workload *w, const ss_density_result *r, const ss_text *report)
 {
@@ -49,11 +43,10 @@ static ss_status write_files(ss_workload *w, const ss_density_result *r, const s
     ss_text_init(w->context, &html);
     ss_report_density_band(&band, r);
     if (ss_given(s, BAND)) SS_TRY(ss_workload_file(w, &band, ss_text_of(s, BAND)));
-    if (ss_given(s, PLOT) && r->n_points > 0) SS_TRY(ss_report_density_plot(w->context, r, draw, w));
-    if (ss_given(s, HTML)) {
-        ss_html_density(&html, &w->run, r, report);
-        SS_TRY(ss_html_write(w->context, ss_text_of(s, HTML), &html));
-    }
+    if (ss_given(s, PLOT) && r->n_points > 0)
+        SS_TRY(ss_report_density_plot(w->context, r, ss_deliver_plot, w));
+    if (ss_given(s, HTML)) ss_html_density(&html, &w->run, r, report);
+    SS_TRY(ss_deliver_html(w, &html));
 fail:
     ss_text_release(&band);
     ss_text_release(&html);
@@ -63,18 +56,15 @@ fail:
 /* Everything that was asked for; the last JSON when the rest is there. */
 static ss_status deliver(ss_workload *w, const ss_density_result *r, bool complete)
 {
-    ss_status   status = SS_OK;
-    const char *path = ss_text_of(w->settings, OUTPUT);
-    bool        csv = path != NULL && ss_path_ends_with(path, ".csv");
-    ss_text     text, nodes;
+    ss_status status = SS_OK;
+    ss_text   text, nodes;
     ss_text_init(w->context, &text);
     ss_text_init(w->context, &nodes);
     ss_workload_record_time(w);
     ss_report_density(&text, &w->run, ss_product_name(ss_workload_product(w)), r);
     ss_report_density_nodes(&nodes, r);
     SS_TRY(write_files(w, r, &text));
-    if (csv) SS_TRY(ss_workload_file(w, &nodes, path));
-    SS_TRY(ss_workload_print(w, &text, csv ? NULL : path));
+    SS_TRY(ss_deliver_text(w, &text, &nodes));
     SS_TRY(ss_workload_json(w, complete, ss_density_fields, r));
 fail:
     ss_text_release(&text);

@@ -2,7 +2,7 @@
 #include "backend/backend.h"
 #include "cli/commands.h"
 #include "cli/vectors.h"
-#include "cli/workload.h"
+#include "cli/deliver.h"
 
 #include <math.h>
 
@@ -126,19 +126,19 @@ fail:
     return status;
 }
 
-/* --output with a name that ends in .csv gets a table instead of the text. */
-static bool csv_wanted(const ss_settings *s)
+static ss_status deliver(ss_workload *w, const ss_eigs_result *result, bool complete)
 {
-    return ss_given(s, OUTPUT) && ss_path_ends_with(ss_text_of(s, OUTPUT), ".csv");
-}
-
-static ss_status write_csv(ss_workload *w, const ss_eigs_result *result)
-{
-    ss_text csv;
-    ss_text_init(w->context, &csv);
-    ss_report_eigs_csv(&csv, result);
-    ss_status status = ss_workload_file(w, &csv, ss_text_of(w->settings, OUTPUT));
-    ss_text_release(&csv);
+    ss_status status = SS_OK;
+    ss_text   text, table;
+    ss_text_init(w->context, &text);
+    ss_text_init(w->context, &table);
+    ss_report_eigs(&text, &w->run, result);
+    ss_report_eigs_csv(&table, result);
+    SS_TRY(ss_deliver_text(w, &text, &table));
+    SS_TRY(ss_workload_json(w, complete, ss_eigs_fields, result));
+fail:
+    ss_text_release(&text);
+    ss_text_release(&table);
     return status;
 }
 
@@ -162,10 +162,8 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     ss_eigen_result *found = NULL;
     ss_eigs_result   result = { 0 };
     watch            monitor = { .context = context };
-    ss_text          text;
 
     (void)exit_status;
-    ss_text_init(context, &text);
     SS_TRY(check_options(context, settings));
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(ss_workload_operator(&workload, &op));
@@ -182,13 +180,9 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     SS_TRY(collect(&workload, found, &result));
     summarise(&workload, &op, found, options.eta, &result);
     SS_TRY(save(&workload, &op, found, &result));
-    ss_report_eigs(&text, &workload.run, &result);
-    SS_TRY(ss_workload_print(&workload, &text, csv_wanted(settings) ? NULL : ss_text_of(settings, OUTPUT)));
-    if (csv_wanted(settings)) SS_TRY(write_csv(&workload, &result));
-    SS_TRY(ss_workload_json(&workload, solved == SS_OK, ss_eigs_fields, &result));
+    SS_TRY(deliver(&workload, &result, solved == SS_OK));
     status = solved; /* interrupted: everything above is delivered, and the exit status says so */
 fail:
-    ss_text_release(&text);
     ss_eigen_result_destroy(found);
     ss_free(context, result.low);
     ss_free(context, result.high);

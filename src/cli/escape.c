@@ -1,20 +1,27 @@
 /* saddlescope escape: out of a saddle along its negative curvature. */
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/judge.h"
+#include "report/html.h"
 
 static ss_status deliver(ss_workload *w, ss_escape_report *report)
 {
     ss_status status = SS_OK;
-    ss_text   text;
+    ss_text   text, html;
     ss_text_init(w->context, &text);
+    ss_text_init(w->context, &html);
     report->rows = report->escape.row;
+    report->directions = report->escape.direction;
     if (report->escape.left) SS_TRY(ss_judge_write(w, &report->written));
     ss_workload_record_time(w);
     ss_report_escape(&text, &w->run, report);
+    if (ss_given(w->settings, HTML)) ss_html_escape(&html, &w->run, report, &text);
+    SS_TRY(ss_deliver_html(w, &html));
     SS_TRY(ss_workload_print(w, &text, NULL));
     SS_TRY(ss_workload_json(w, true, ss_escape_fields, report));
 fail:
     ss_text_release(&text);
+    ss_text_release(&html);
     return status;
 }
 
@@ -30,6 +37,7 @@ ss_status ss_command_escape(ss_context *context, const ss_settings *settings, in
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     ss_judge_options(settings, &workload, &options);
     ss_escape_options_init(&escape);
+    escape.vectors = ss_integer_of(settings, VECTORS);
     escape.until_minimum = ss_given(settings, UNTIL_MINIMUM);
     if (ss_given(settings, TIME_LIMIT)) escape.time_limit = ss_real_of(settings, TIME_LIMIT);
     if (ss_given(settings, MAX_PRODUCTS)) escape.max_products = (double)ss_integer_of(settings, MAX_PRODUCTS);

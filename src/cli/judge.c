@@ -23,6 +23,13 @@ void ss_judge_options(const ss_settings *s, const ss_workload *w, ss_analyze_opt
     o->configuration = w->configuration;
 }
 
+void ss_judge_polish_options(const ss_settings *s, ss_polish_options *o)
+{
+    ss_polish_options_init(o);
+    if (ss_given(s, MAX_PRODUCTS)) o->max_products = (double)ss_integer_of(s, MAX_PRODUCTS);
+    if (ss_given(s, TIME_LIMIT)) o->time_limit = ss_real_of(s, TIME_LIMIT);
+}
+
 int ss_judge_expectation(const ss_settings *settings, const ss_verdict *verdict)
 {
     const char *wanted = ss_text_of(settings, EXPECT);
@@ -45,7 +52,7 @@ ss_status ss_judge_write(ss_workload *w, ss_written *written)
     SS_TRY(SS_NEW_ARRAY(w->context, ss_network_n(w->network), &packed));
     ss_objective_get_weights(w->objective, packed);
     SS_TRY(ss_network_save(w->network, path, packed, &written->saved));
-    SS_TRY(ss_workload_network(w, path, &network));
+    SS_TRY(ss_workload_stored_network(w, path, true, &network));
     SS_TRY(ss_objective_create(w->context, network, w->dataset, &w->options, &objective));
     SS_TRY(ss_objective_loss(objective, SS_FLOAT64, NULL, NULL, &value, NULL));
     written->loss = value.loss;

@@ -86,7 +86,7 @@
     row(DATA, "data", "DATA", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
         "x.safetensors | x.npz | images-idx3[.gz],labels-idx1[.gz] | tokens .npy/.bin | .txt; unneeded when NETWORK is a folder with data.safetensors") \
     row(WEIGHTS, "weights", "FILE", TEXT, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
-        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer, in place of the folder's") \
+        "weights of a network.json, safetensors with torch state_dict names (default: weights.safetensors beside it); of a transformer or an adapter, in place of the folder's") \
     row(LOSS, "loss", "NAME", CHOICE, SS_ON_ALL, OBJECTIVE, 0, 0, "mse|cross_entropy|bce_with_logits|causal_lm|masked_lm", NULL, \
         "loss, a mean over the counted targets of the whole data set (default: what the network was made for)") \
     row(WEIGHT_DECAY, "weight-decay", "[GLOB=]X", TEXTS, SS_ON_ALL, OBJECTIVE, 0, 0, NULL, NULL, \
@@ -154,6 +154,8 @@
         "plan for a GPU that is not here: h100-80g, h200, a100-40g, a100-80g, or a memory size; times are estimates") \
     row(INTERACTIVE, "interactive", "", FLAG, SS_ON(BENCH), CHOICE, 0, 0, NULL, NULL, \
         "run what standard input asks for, one line each") \
+    row(VECTORS, "vectors", "K", INTEGER, SS_ON(ESCAPE), CHOICE, 1, SS_ESCAPE_VECTORS, NULL, "1", \
+        "directions to try: the witness, further lowest eigenvectors, and all of them together; the one that gains most is followed") \
     row(UNTIL_MINIMUM, "until-minimum", "", FLAG, SS_ON(ESCAPE), CHOICE, 0, 0, NULL, NULL, \
         "go on with a trust-region Newton method until the verdict is a minimum or the budget ends") \
     row(WIDTHS, "widths", "LIST", TEXT, SS_ON(STUDY), CHOICE, 0, 0, NULL, NULL, \
@@ -161,7 +163,7 @@
     row(SEEDS, "seeds", "LIST", TEXT, SS_ON(STUDY), CHOICE, 0, 0, NULL, "0..99", \
         "seeds of the initial weights, one point each: 0..199 or 1,5,9; a seed also chooses scale and length of the descent") \
     row(CHECKPOINTS, "checkpoints", "GLOB", TEXTS, SS_ON(TRACK), CHOICE, 0, 0, NULL, NULL, \
-        "weights files, or folders with weights.safetensors or model.safetensors, in natural order of their names; repeatable") \
+        "weights files, or folders that hold them (weights.safetensors, or as Hugging Face names them), in natural order of their names; repeatable") \
     row(SUBSPACE, "subspace", "K", INTEGER, SS_ON(TRACK), CHOICE, 1, 1000, NULL, "5", \
         "highest eigenvectors whose span is compared between neighbours") \
     row(LR, "lr", "X|FILE", TEXT, SS_ON(TRACK), CHOICE, 0, 0, NULL, NULL, \
@@ -229,7 +231,7 @@
         "draw a picture: .svg; .gp, a gnuplot script with its data; .png by gnuplot, with the script beside it") \
     row(BAND, "band", "FILE", TEXT, SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
         "write the curves as CSV: x, density, bounds for the start vectors and for the eigenvalues") \
-    row(HTML, "html", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(DENSITY), FILES, 0, 0, NULL, NULL, \
+    row(HTML, "html", "FILE", TEXT, SS_ON_VERDICT | SS_ON(DENSITY) | SS_ON(TRACE) | SS_ON(SLICE), FILES, 0, 0, NULL, NULL, \
         "write a report that explains every line, with pictures: one HTML file that refers to nothing outside") \
     row(SAVE_VECTORS, "save-vectors", "FILE", TEXT, SS_ON(ANALYZE) | SS_ON(EIGS), FILES, 0, 0, NULL, NULL, \
         "write the directions found (witness, Ritz vectors): safetensors, one tensor per parameter and vector") \

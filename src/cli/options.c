@@ -1,5 +1,6 @@
 /* Parsing the command line strictly, driven by the option table. */
 #include "cli/options.h"
+#include "saddlescope/follow.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,8 +1,9 @@
 /* saddlescope slice: the loss along one or two directions, beside its second-order model. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/vectors.h"
-#include "cli/workload.h"
+#include "report/html.h"
 #include "report/slice.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static ss_status read_displacement(ss_workload *w, const char *path, double *pac
     ss_network *other = NULL;
     int64_t     n = ss_network_n(w->network), padded = ss_network_layout(w->network)->padded;
     double     *host = NULL, *ours = NULL;
-    SS_TRY(ss_workload_network(w, path, &other));
+    SS_TRY(ss_workload_stored_network(w, path, false, &other));
     SS_TRY(SS_NEW_ARRAY(w->context, padded, &host));
     SS_TRY(SS_NEW_ARRAY(w->context, n, &ours));
     ss_network_get_weights(other, SS_FLOAT64, host);
@@ -135,30 +136,26 @@ static void options_from(const ss_settings *s, ss_context *context, ss_slice_opt
     o->monitor_user = context;
 }
 
-static ss_status draw(void *user, const ss_plot *panels, int64_t count)
-{
-    const ss_workload *w = user;
-    return ss_plot_write(w->context, ss_text_of(w->settings, PLOT), panels, count);
-}
-
 static ss_status deliver(ss_workload *w, const ss_slice_result *r, bool complete)
 {
-    ss_status   status = SS_OK;
-    const char *path = ss_text_of(w->settings, OUTPUT);
-    bool        csv = path != NULL && ss_path_ends_with(path, ".csv");
-    ss_text     text, table;
+    ss_status status = SS_OK;
+    ss_text   text, table, html;
     ss_text_init(w->context, &text);
     ss_text_init(w->context, &table);
+    ss_text_init(w->context, &html);
     ss_workload_record_time(w);
     ss_report_slice(&text, &w->run, r);
     ss_report_slice_csv(&table, r);
-    if (csv) SS_TRY(ss_workload_file(w, &table, path));
-    if (ss_given(w->settings, PLOT)) SS_TRY(ss_report_slice_plot(w->context, r, w->run.network, draw, w));
-    SS_TRY(ss_workload_print(w, &text, csv ? NULL : path));
+    if (ss_given(w->settings, PLOT))
+        SS_TRY(ss_report_slice_plot(w->context, r, w->run.network, ss_deliver_plot, w));
+    if (ss_given(w->settings, HTML)) ss_html_slice(&html, &w->run, r, &text);
+    SS_TRY(ss_deliver_html(w, &html));
+    SS_TRY(ss_deliver_text(w, &text, &table));
     SS_TRY(ss_workload_json(w, complete, ss_slice_fields, r));
 fail:
     ss_text_release(&text);
     ss_text_release(&table);
+    ss_text_release(&html);
     return status;
 }
 

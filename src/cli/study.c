@@ -1,11 +1,12 @@
 /* saddlescope study: many networks, each taken to a critical point. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/judge.h"
 #include "cli/lists.h"
 #include "cli/rows.h"
 #include "cli/study.h"
-#include "report/plot.h"
+#include "report/html.h"
 
 #include <errno.h>
 #include <string.h>
@@ -196,16 +197,19 @@ static ss_status after_point(void *user, const ss_study_plan *plan, int64_t numb
 static ss_status deliver(ss_workload *w, ss_study_result *r, bool complete)
 {
     ss_status status = SS_OK;
-    ss_text   text;
+    ss_text   text, html;
     ss_text_init(w->context, &text);
+    ss_text_init(w->context, &html);
     ss_workload_record_time(w);
     ss_report_study(&text, &w->run, r);
     SS_TRY(ss_workload_print(w, &text, NULL));
-    if (ss_given(w->settings, PLOT))
-        SS_TRY(ss_report_study_plot(w->context, ss_text_of(w->settings, PLOT), r));
+    if (ss_given(w->settings, PLOT)) SS_TRY(ss_report_study_plot(w->context, r, ss_deliver_plot, w));
+    if (ss_given(w->settings, HTML)) ss_html_study(&html, &w->run, r, &text);
+    SS_TRY(ss_deliver_html(w, &html));
     SS_TRY(ss_workload_json(w, complete, ss_study_fields, r));
 fail:
     ss_text_release(&text);
+    ss_text_release(&html);
     return status;
 }
 

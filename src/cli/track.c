@@ -1,12 +1,13 @@
 /* saddlescope track: the checkpoints of a run, one row each. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/judge.h"
 #include "cli/lists.h"
 #include "cli/rows.h"
 #include "cli/track_files.h"
 #include "cli/vectors.h"
-#include "report/plot.h"
+#include "report/html.h"
 
 #include <math.h>
 #include <string.h>
@@ -155,7 +156,7 @@ static ss_status open_checkpoint(tracking *t, const char *name, ss_network **net
     ss_workload *w = t->workload;
     char        *path = NULL;
     SS_TRY(ss_checkpoint_weights(w->context, name, &path));
-    SS_TRY(ss_workload_network(w, path, network));
+    SS_TRY(ss_workload_stored_network(w, path, false, network));
     SS_TRY(ss_objective_create(w->context, *network, w->dataset, &w->options, objective));
     SS_TRY(read_scales(t, name));
 fail:
@@ -209,7 +210,8 @@ static ss_status follow_all(tracking *t)
     ss_status        status = SS_OK;
     ss_workload     *w = t->workload;
     ss_track_result *r = &t->result;
-    bool             fresh = false; /* the checkpoint before was followed just now */
+    bool             fresh = false;  /* the checkpoint before was followed just now */
+    char             last[512] = ""; /* why the last broken one was */
     for (int64_t i = 0; i < t->found.count; i++) {
         const char *name = t->found.names[i];
         /* Behind a new checkpoint the neighbour is another one, and so is the overlap. */
@@ -227,6 +229,7 @@ static ss_status follow_all(tracking *t)
         fresh = status == SS_OK;
         if (broken(status)) {
             ss_log(w->context, SS_LOG_WARNING, "%s: skipped: %s", name, ss_context_message(w->context));
+            snprintf(last, sizeof last, "%s", ss_context_message(w->context));
             ss_context_clear_message(w->context);
             r->n_skipped++;
             status = SS_OK;
@@ -237,6 +240,12 @@ static ss_status follow_all(tracking *t)
         SS_TRY(write_tables(t));
         ss_progress(w->context, "checkpoints", (double)i + 1, (double)t->found.count, name);
     }
+    if (r->n_points == 0) {
+        ss_workload_discard(w);
+        SS_FAIL(w->context, SS_ERROR_INPUT,
+                "none of the %lld checkpoints could be followed; the last one: %s", (long long)t->found.count,
+                last);
+    }
 fail:
     return status;
 }
@@ -245,17 +254,20 @@ static ss_status deliver(tracking *t, bool complete)
 {
     ss_status    status = SS_OK;
     ss_workload *w = t->workload;
-    ss_text      text;
+    ss_text      text, html;
     ss_text_init(w->context, &text);
+    ss_text_init(w->context, &html);
     SS_TRY(write_tables(t));
     ss_workload_record_time(w);
     ss_report_track(&text, &w->run, &t->result);
     SS_TRY(ss_workload_print(w, &text, NULL));
-    if (ss_given(w->settings, PLOT))
-        SS_TRY(ss_report_track_plot(w->context, ss_text_of(w->settings, PLOT), &t->result));
+    if (ss_given(w->settings, PLOT)) SS_TRY(ss_report_track_plot(w->context, &t->result, ss_deliver_plot, w));
+    if (ss_given(w->settings, HTML)) ss_html_track(&html, &w->run, &t->result);
+    SS_TRY(ss_deliver_html(w, &html));
     SS_TRY(ss_workload_json(w, complete, ss_track_fields, &t->result));
 fail:
     ss_text_release(&text);
+    ss_text_release(&html);
     return status;
 }
 
@@ -271,28 +283,26 @@ static void release(ss_context *context, tracking *t)
 
 /* Without --weights the network is opened with the first checkpoint that fits it: an architecture need not
  * have weights of its own. */
-static ss_status first_weights(ss_context *context, tracking *t, ss_settings *settings, char **path)
+static ss_status open_workload(ss_context *context, tracking *t, ss_settings *settings, char **path)
 {
     ss_setting *weights = &settings->option[SS_OPTION_WEIGHTS];
-    *path = NULL;
-    if (weights->given) return SS_OK;
+    ss_status   status = SS_ERROR_INPUT;
+    if (weights->given) return ss_workload_open(context, settings, true, t->workload);
     for (int64_t i = 0; i < t->found.count; i++) {
-        ss_network *network = NULL;
         ss_free(context, *path);
         *path = NULL;
         ss_context_clear_message(context);
-        ss_status          status = ss_checkpoint_weights(context, t->found.names[i], path);
-        ss_network_options options = { .weights = *path };
-        if (status == SS_OK) status = ss_network_open(context, settings->network, &options, &network);
+        status = ss_checkpoint_weights(context, t->found.names[i], path);
         if (status == SS_OK) {
-            ss_network_close(network);
             weights->given = weights->set = true;
             weights->text = *path;
-            return SS_OK;
+            status = ss_workload_open(context, settings, true, t->workload);
         }
-        if (!broken(status)) return status;
+        if (!broken(status)) break;
+        ss_workload_close(t->workload);
+        *t->workload = (ss_workload){ .context = context };
     }
-    return SS_ERROR_INPUT; /* with the message of the last one */
+    return status; /* the last one's, with its message */
 }
 
 ss_status ss_command_track(ss_context *context, const ss_settings *settings, int *exit_status)
@@ -308,8 +318,7 @@ ss_status ss_command_track(ss_context *context, const ss_settings *settings, int
     if (!patterns->given) SS_FAIL(context, SS_ERROR_USAGE, "give --checkpoints 'run/checkpoint-*'");
     if (ss_given(settings, PLOT)) SS_TRY(ss_plot_check_name(context, ss_text_of(settings, PLOT)));
     SS_TRY(ss_checkpoints_find(context, patterns->texts, patterns->n_texts, &t.found));
-    SS_TRY(first_weights(context, &t, &own, &path));
-    SS_TRY(ss_workload_open(context, &own, true, &workload));
+    SS_TRY(open_workload(context, &t, &own, &path));
     SS_TRY(prepare(&t));
     SS_TRY(resume(&t));
     SS_TRY(ss_workload_json_partial(&workload, ss_track_fields, NULL));

@@ -81,7 +81,9 @@ static bool is_folder(const char *path)
 
 ss_status ss_checkpoint_weights(ss_context *context, const char *name, char **path)
 {
-    static const char *const files[] = { "weights.safetensors", "model.safetensors" };
+    static const char *const files[] = { "weights.safetensors", "model.safetensors",
+                                         "model.safetensors.index.json", "adapter_model.safetensors",
+                                         "pytorch_model.bin" };
     ss_status                status = SS_OK;
     *path = NULL;
     if (!is_folder(name)) return ss_copy_string(context, name, path);
@@ -91,7 +93,10 @@ ss_status ss_checkpoint_weights(ss_context *context, const char *name, char **pa
         ss_free(context, *path);
         *path = NULL;
     }
-    SS_FAIL(context, SS_ERROR_INPUT, "%s: the folder holds neither weights.safetensors nor model.safetensors",
+    SS_FAIL(context, SS_ERROR_INPUT,
+            "%s: the folder holds neither weights.safetensors nor model.safetensors, "
+            "adapter_model.safetensors or "
+            "pytorch_model.bin",
             name);
 fail:
     return status;

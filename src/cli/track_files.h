@@ -14,8 +14,8 @@ ss_status ss_checkpoints_find(ss_context *context, const char *const *patterns, 
                               ss_checkpoints *found);
 void      ss_checkpoints_release(ss_context *context, ss_checkpoints *found);
 
-/* The weights file of a checkpoint: the file itself, or weights.safetensors or model.safetensors in the
- * folder. SS_ERROR_INPUT when there is none. *path owned by the caller. */
+/* The weights file of a checkpoint: the file itself, or weights.safetensors or the name that Hugging Face
+ * gives to it in the folder. SS_ERROR_INPUT when there is none. *path owned by the caller. */
 ss_status ss_checkpoint_weights(ss_context *context, const char *name, char **path);
 /* `file` in the checkpoint's folder (the file's own folder, if it is no folder) where it is there, else
  * `file` itself. *path owned by the caller. */

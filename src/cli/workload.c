@@ -154,6 +154,15 @@ ss_status ss_workload_network(ss_workload *w, const char *weights, ss_network **
     return ss_network_open(w->context, w->settings->network, &options, network);
 }
 
+ss_status ss_workload_stored_network(ss_workload *w, const char *weights, bool whole, ss_network **network)
+{
+    ss_network_options options = ss_workload_network_options(w);
+    options.weights = weights;
+    options.init_random = false;
+    if (whole) options.n_init_missing = 0;
+    return ss_network_open(w->context, w->settings->network, &options, network);
+}
+
 static ss_status open_network(ss_workload *w)
 {
     ss_status status = SS_OK;

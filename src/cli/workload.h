@@ -58,6 +58,10 @@ void      ss_workload_close(ss_workload *workload);
 ss_network_options ss_workload_network_options(const ss_workload *workload);
 /* The same network, choice of parameters and decay with the weights of another file (NULL = its own). */
 ss_status ss_workload_network(ss_workload *workload, const char *weights, ss_network **network);
+/* The same with the weights that are stored in that file, whatever --init-random says; `whole`: nor does
+ * --init-missing apply, the file holds everything. */
+ss_status ss_workload_stored_network(ss_workload *workload, const char *weights, bool whole,
+                                     ss_network **network);
 
 /* Fills or refreshes the record: files, libraries, options, plans, times (record.c). */
 ss_status ss_workload_record(ss_workload *workload);

@@ -252,19 +252,16 @@ ss_status ss_graph_set_weights(ss_graph *graph, const double *packed)
     ss_status status = SS_OK;
     for (int32_t i = 0; i < graph->n_parameters; i++) {
         ss_parameter *p = &graph->parameters[i];
-        double       *data = NULL;
         if (p->offset < 0) continue;
-        if (p->array.data != p->bound.data) { /* moved before: the block is ours */
-            data = (double *)(uintptr_t)p->array.data;
-        } else {
+        if (p->moved == NULL) {
             SS_TRY(ss_reallocate(graph->context, (int64_t)graph->n_blocks + 1, sizeof(void *),
                                  (void **)&graph->blocks));
-            SS_TRY(SS_NEW_ARRAY(graph->context, p->count, &data));
-            graph->blocks[graph->n_blocks++] = data;
+            SS_TRY(SS_NEW_ARRAY(graph->context, p->count, &p->moved));
+            graph->blocks[graph->n_blocks++] = p->moved;
         }
-        memcpy(data, packed + p->canonical, (size_t)p->count * sizeof *data);
+        memcpy(p->moved, packed + p->canonical, (size_t)p->count * sizeof *p->moved);
         p->array.type = SS_F64;
-        p->array.data = data;
+        p->array.data = p->moved;
     }
 fail:
     return status;

@@ -122,10 +122,11 @@ static ss_status open_folder(ss_network *network, const ss_network_options *o)
     SS_TRY(ss_huggingface_open(context, network->source, &options, &model));
     root = ss_json_root(model.config);
     SS_TRY(ss_architecture_find(&root, o->loss, &row));
-    if (o->weights != NULL) {
-        ss_archive_close(model.weights);
-        model.weights = NULL;
-        SS_TRY(open_weights(context, o->weights, &model.weights));
+    if (o->weights != NULL) { /* of an adapter's folder the adapter, which is what it holds itself */
+        ss_archive **own = model.adapter != NULL ? &model.adapter : &model.weights;
+        ss_archive_close(*own);
+        *own = NULL;
+        SS_TRY(open_weights(context, o->weights, own));
     }
     if (model.adapter != NULL) {
         ss_json_value options_root = ss_json_root(model.adapter_config);
@@ -160,10 +161,14 @@ static ss_status open_checkpoint(ss_network *network, const ss_network_options *
     root = ss_json_root(json);
     if (!ss_json_has(&root, "model_args")) goto fail;
     *found = true;
-    if (o->weights != NULL)
-        SS_FAIL(context, SS_ERROR_USAGE, "--weights: %s holds its own weights", network->source);
+    if (o->weights != NULL) {
+        ss_archive_close(archive);
+        archive = NULL;
+        SS_TRY(open_weights(context, o->weights, &archive));
+    }
+    const char *weights = o->weights != NULL ? o->weights : network->source;
     SS_TRY(ss_json_member(&root, "model_args", SS_JSON_OBJECT, &arguments));
-    SS_TRY(ss_copy_string(context, o->init_random ? "" : network->source, &network->weights));
+    SS_TRY(ss_copy_string(context, o->init_random ? "" : weights, &network->weights));
     SS_TRY(build(network, o, &arguments, ss_architecture_nanogpt(), &archive, NULL, NULL));
 fail:
     ss_archive_close(archive);
@@ -185,12 +190,17 @@ bool ss_network_is_binary(const char *path)
 
 ss_status ss_network_open_transformer(ss_network *network, const ss_network_options *options, bool *found)
 {
-    ss_status status = SS_OK;
+    ss_status          status = SS_OK;
+    ss_network_options own = *options;
+    if (own.seeded) { /* as the other families: seeded weights, whatever is stored */
+        own.init_random = true;
+        own.init_seed = own.seed;
+    }
     *found = ss_huggingface_is_source(network->source);
-    if (*found) return open_folder(network, options);
+    if (*found) return open_folder(network, &own);
     if (!is_file(network->source)) return SS_OK; /* a folder with network.json */
     SS_TRY(ss_foreign_refuse_file(network->context, network->source));
-    if (ss_network_is_binary(network->source)) SS_TRY(open_checkpoint(network, options, found));
+    if (ss_network_is_binary(network->source)) SS_TRY(open_checkpoint(network, &own, found));
 fail:
     return status;
 }

@@ -1,7 +1,9 @@
 /* Weights as a file again: the file that was bound, with other values in the active parameters.
  *
  * Whatever belongs to no active parameter (frozen weights, counters, foreign tensors of ignored kinds) is
- * copied byte for byte under its own name; so the new file loads wherever the old one did. */
+ * copied byte for byte under its own name; so the new file loads wherever the old one did. Of several files
+ * (a model and its adapter) it is the one that holds active parameters. Parameters that came from no file
+ * (drawn at random) are added under their names; where none came from a file, they are all there is. */
 #include "saddlescope/network.h"
 
 #include "io/archive.h"
@@ -70,24 +72,63 @@ fail:
     return status;
 }
 
+static bool holds(const ss_archive *archive, const ss_parameter *p)
+{
+    for (int64_t i = 0; i < ss_archive_count(archive); i++) {
+        const ss_array *array = ss_archive_at(archive, i);
+        if (array->data == p->bound.data && array->rank == p->bound.rank) return true;
+    }
+    return false;
+}
+
+/* The file that holds active parameters, NULL where none does, and how many it does not hold. */
+static ss_status choose_file(const ss_graph *graph, const char *path, const ss_archive **chosen,
+                             int64_t *homeless)
+{
+    *chosen = NULL;
+    *homeless = 0;
+    for (int32_t i = 0; i < graph->n_parameters; i++) {
+        const ss_parameter *p = &graph->parameters[i];
+        const ss_archive   *home = NULL;
+        if (p->offset < 0 || p->count == 0) continue;
+        for (int32_t f = 0; f < graph->n_files && home == NULL; f++)
+            if (holds(graph->files[f], p)) home = graph->files[f];
+        if (home == NULL) (*homeless)++;
+        if (home != NULL && *chosen != NULL && home != *chosen)
+            return ss_fail(graph->context, SS_ERROR_USAGE,
+                           "%s: the active parameters come from two files, %s and %s: choose those of one "
+                           "(--parameters)",
+                           path, ss_archive_path(*chosen), ss_archive_path(home));
+        if (home != NULL) *chosen = home;
+    }
+    return SS_OK;
+}
+
 ss_status ss_network_save(ss_network *network, const char *path, const double *packed,
                           ss_saved_weights *saved)
 {
     ss_status         status = SS_OK;
     const ss_graph   *graph = ss_network_graph(network);
     writing           w = { .context = graph->context };
-    const ss_archive *archive = graph->n_files > 0 ? graph->files[0] : NULL;
-    int64_t           count = archive != NULL ? ss_archive_count(archive) : graph->n_parameters;
+    const ss_archive *archive = NULL;
+    int64_t           count = 0, homeless = 0;
 
+    *saved = (ss_saved_weights){ .converted = false };
+    SS_TRY(choose_file(graph, path, &archive, &homeless));
+    count = archive != NULL ? ss_archive_count(archive) : 0;
     *saved = (ss_saved_weights){ .converted = archive != NULL &&
                                               strcmp(ss_archive_format(archive), "safetensors") != 0 };
-    SS_TRY(SS_NEW_ARRAY(w.context, count, &w.arrays));
-    SS_TRY(SS_NEW_ARRAY(w.context, count, &w.owned));
+    SS_TRY(SS_NEW_ARRAY(w.context, count + graph->n_parameters, &w.arrays));
+    SS_TRY(SS_NEW_ARRAY(w.context, count + graph->n_parameters, &w.owned));
     for (int64_t i = 0; i < count; i++) {
-        const ss_parameter *p = archive == NULL ? &graph->parameters[i] : NULL;
-        const ss_array     *stored = archive == NULL ? &p->bound : ss_archive_at(archive, i);
-        if (archive != NULL) p = parameter_of(graph, stored);
-        SS_TRY(add(&w, p, stored, packed, path, saved));
+        const ss_array *stored = ss_archive_at(archive, i);
+        SS_TRY(add(&w, parameter_of(graph, stored), stored, packed, path, saved));
+    }
+    for (int32_t i = 0; i < graph->n_parameters; i++) {
+        const ss_parameter *p = &graph->parameters[i];
+        if (p->computed || (archive != NULL && (homeless == 0 || p->offset < 0 || holds(archive, p))))
+            continue;
+        SS_TRY(add(&w, p, &p->bound, packed, path, saved));
     }
     if (archive != NULL && !saved->converted) SS_TRY(add_metadata(&w, archive));
     SS_TRY(ss_safetensors_write(w.context, path, w.arrays, w.count, w.metadata, w.n_metadata));

@@ -151,6 +151,7 @@ static ss_status initialise(binder *b, int32_t parameter, uint64_t seed)
         data[i] = (float)(constant + spread * ss_random_normal(seed, SS_STREAM_WEIGHTS, b->drawn++));
     p->array.type = SS_F32;
     p->array.data = data;
+    p->bound = p->array;
     return SS_OK;
 fail:
     ss_free(b->graph->context, data);

@@ -14,6 +14,7 @@ typedef struct ss_parameter {
     char    *name;        /* as in the weights file, for example "3.body.0.weight"; owned */
     ss_array array;       /* stored type, shape and bytes (host); array.name == name */
     ss_array bound;       /* the same as it was bound, before ss_graph_set_weights */
+    double  *moved;       /* [count] block of ss_graph_set_weights; NULL = array is as bound; the graph's */
     int64_t  count;       /* elements */
     int32_t  stored_rank; /* of the tensor in the file where it differs from array's shape; 0 = the same */
     int64_t  stored_shape[SS_MAX_RANK]; /* [stored_rank] */

@@ -4,9 +4,6 @@
 #include <math.h>
 
 static const ss_html_meaning meanings[] = {
-    { "model", "The network as it was understood, and the precision of its products." },
-    { "data", "The samples that the loss is taken over." },
-    { "objective", "The function whose curvature is looked at." },
     { "operator",
       "Each probe is a random start vector, followed by Lanczos steps. Its spectral measure has almost the "
       "distribution of the eigenvalues." },
@@ -41,7 +38,7 @@ static void cut_low(double *values, int64_t count)
         if (values[i] < 1e-8 * highest) values[i] = NAN;
 }
 
-ss_status ss_report_density_plot(ss_context *context, const ss_density_result *r, ss_density_plot draw,
+ss_status ss_report_density_plot(ss_context *context, const ss_density_result *r, ss_plot_draw draw,
                                  void *user)
 {
     ss_status status = SS_OK;
@@ -91,27 +88,19 @@ fail:
     return status;
 }
 
-static ss_status draw_inline(void *user, const ss_plot *panels, int64_t count)
-{
-    ss_html_picture(
-        user, panels, count,
-        "Left: for the eye. Right: what is proved; the axis is logarithmic on both sides of zero.");
-    return SS_OK;
-}
-
 void ss_html_density(ss_text *html, const ss_run *run, const ss_density_result *r, const ss_text *report)
 {
-    char words[512];
+    char           words[512];
+    ss_html_figure figure = {
+        html, "Left: for the eye. Right: what is proved; the axis is logarithmic on both sides of zero."
+    };
     if (html->status == SS_OK) html->status = report->status;
     if (html->status != SS_OK) return;
     ss_html_words_of(report->bytes, "range", words, sizeof words);
     ss_html_begin(html, run->network, "density of the spectrum", words);
     if (r->n_points > 0) {
-        ss_status status = ss_report_density_plot(html->context, r, draw_inline, html);
+        ss_status status = ss_report_density_plot(html->context, r, ss_html_draw, &figure);
         if (html->status == SS_OK) html->status = status;
     }
-    ss_html_section(html, "Evidence, line by line");
-    ss_html_lines(html, report->bytes, meanings, sizeof meanings / sizeof *meanings);
-    ss_html_run(html, run);
-    ss_html_end(html);
+    ss_html_evidence(html, run, report, meanings, sizeof meanings / sizeof *meanings);
 }

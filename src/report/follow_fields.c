@@ -9,11 +9,27 @@ NAME_OF(end)
 
 #define STRUCT ss_escape_row
 static const ss_field escape_row_fields[] = {
+    FIELD(INT, vector, "number of the direction v: 1 = the witness; 0 = the steps of all taken together"),
     FIELD(INT, sign, "along +v or -v"),
     FIELD(REAL, step, "t"),
     FIELD(REAL, predicted, "decrease of the Taylor model, -(t g'v + t^2 v'Hv / 2)"),
     FIELD(REAL, real, "L - L(theta + t v), float64"),
     FIELD(BOOL, enough, "real >= half of predicted"),
+    END
+};
+#undef STRUCT
+
+#define STRUCT ss_escape_direction
+static const ss_field escape_direction_fields[] = {
+    FIELD(INT, vector, "its number, as in the rows"),
+    FIELD(REAL, quotient, "v'Hv, float64"),
+    FIELD(REAL, slope, "g'v"),
+    FIELD(REAL, valid_radius, "the quadratic model is good to a tenth up to there; 0 = not known"),
+    FIELD(REAL, least_step, "half of that, where the search begins"),
+    FIELD(INT, sign, "of its best step; 0 = none gains what it promises"),
+    FIELD(REAL, step, "t"),
+    FIELD(REAL, predicted, "decrease of the Taylor model there"),
+    FIELD(REAL, real, "decrease of the true loss"),
     END
 };
 #undef STRUCT
@@ -56,7 +72,8 @@ static const ss_field written_fields[] = {
     { #member, SS_FIELD_##kind, offsetof(ss_escape_report, escape.member), 0, 0, NULL, NULL, meaning }
 const ss_field ss_escape_fields[] = {
     INNER(BOOL, left, "a step was taken; false: there is no proved witness to follow"),
-    INNER(INT, sign, "+1 or -1 along the witness"),
+    INNER(INT, vector, "number of the direction that was followed, as in the rows"),
+    INNER(INT, sign, "+1 or -1 along it"),
     INNER(REAL, step, "t"),
     INNER(REAL, least_step, "r_valid / 2, where the search began"),
     INNER(REAL, predicted, "decrease of the Taylor model at that step"),
@@ -66,6 +83,9 @@ const ss_field ss_escape_fields[] = {
     INNER(REAL, moved, "||theta_end - theta_start||"),
     { "row", SS_FIELD_ROWS_AT, offsetof(ss_escape_report, rows), offsetof(ss_escape_report, escape.n_rows),
       sizeof(ss_escape_row), escape_row_fields, NULL, "the search as it was made" },
+    { "direction", SS_FIELD_ROWS_AT, offsetof(ss_escape_report, directions),
+      offsetof(ss_escape_report, escape.n_directions), sizeof(ss_escape_direction), escape_direction_fields, NULL,
+      "the directions that were tried, with the best step along each; none where the flat-space probe led out" },
     INNER(BOOL, until_minimum, "--until-minimum"),
     INNER(INTEGER, rounds, "of descent and verdict"),
     INNER(INTEGER, steps, "of Newton-CG, all rounds"),

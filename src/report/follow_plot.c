@@ -1,8 +1,9 @@
-/* The pictures of study and track. */
+/* The pictures of study, track and escape. */
 #include "report/plot.h"
 #include "report/report.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* One kind of point of a study: its label, or how it failed to be critical. */
 typedef struct cloud {
@@ -44,7 +45,8 @@ fail:
     return status;
 }
 
-ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_study_result *result)
+ss_status ss_report_study_plot(ss_context *context, const ss_study_result *result, ss_plot_draw draw,
+                               void *user)
 {
     ss_status      status = SS_OK;
     double        *x[N_CLOUDS] = { NULL }, *y[N_CLOUDS] = { NULL };
@@ -58,7 +60,7 @@ ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_s
         series[plot.n_series].color = i;
         if (series[plot.n_series].count > 0) plot.n_series++;
     }
-    SS_TRY(ss_plot_write(context, path, &plot, 1));
+    SS_TRY(draw(user, &plot, 1));
 fail:
     for (int i = 0; i < N_CLOUDS; i++) {
         ss_free(context, x[i]);
@@ -72,7 +74,8 @@ fail:
 
 #define COLUMNS 6 /* place, lambda_max, lambda_min, threshold, preconditioned, loss */
 
-static void fill(const ss_track_result *r, double *columns)
+/* Returns whether all checkpoints have a step. */
+static bool fill(const ss_track_result *r, double *columns)
 {
     int64_t n = r->n_points;
     bool    steps = n > 0;
@@ -86,6 +89,7 @@ static void fill(const ss_track_result *r, double *columns)
         columns[4 * n + i] = p->preconditioned;
         columns[5 * n + i] = p->loss;
     }
+    return steps;
 }
 
 static bool any(const double *values, int64_t count)
@@ -95,7 +99,7 @@ static bool any(const double *values, int64_t count)
     return false;
 }
 
-ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *r)
+ss_status ss_report_track_plot(ss_context *context, const ss_track_result *r, ss_plot_draw draw, void *user)
 {
     ss_status      status = SS_OK;
     int64_t        n = r->n_points;
@@ -111,7 +115,7 @@ ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_t
                                    .series = &loss,
                                    .n_series = 1 } };
     SS_TRY(SS_NEW_ARRAY(context, COLUMNS * n, &columns));
-    fill(r, columns);
+    if (!fill(r, columns)) panels[0].x.label = panels[1].x.label = "checkpoint";
     /* With a preconditioner it is the preconditioned curvature that the threshold speaks of; the plain one
      * has another scale and is left to the table. */
     bool scaled = any(columns + 4 * n, n), threshold = any(columns + 3 * n, n);
@@ -132,7 +136,66 @@ ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_t
             .name = "lambda_min", .x = columns, .y = columns + 2 * n, .count = n, .color = 2
         };
     loss = (ss_plot_series){ .x = columns, .y = columns + 5 * n, .count = n };
-    SS_TRY(ss_plot_write(context, path, panels, 2));
+    SS_TRY(draw(user, panels, 2));
+fail:
+    ss_free(context, columns);
+    return status;
+}
+
+/* ---- escape ---------------------------------------------------------------------------------------------
+ */
+
+#define WAYS (2 * (SS_ESCAPE_VECTORS + 1)) /* directions, both ways */
+
+/* Real and predicted decrease of the rows along one direction and sign; two series of `count` points. */
+static int64_t collect(const ss_escape_result *e, int vector, int sign, double *step, double *real,
+                       double *predicted)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < e->n_rows; i++) {
+        const ss_escape_row *r = &e->row[i];
+        if (r->vector != vector || r->sign != sign) continue;
+        step[count] = r->step;
+        real[count] = r->real;
+        predicted[count++] = r->predicted;
+    }
+    return count;
+}
+
+ss_status ss_report_escape_plot(ss_context *context, const ss_escape_result *e, ss_plot_draw draw, void *user)
+{
+    ss_status      status = SS_OK;
+    double        *columns = NULL;
+    int64_t        n = e->n_rows, used = 0, ways = e->n_directions > 0 ? e->n_directions : 1;
+    ss_plot_series series[2 * WAYS];
+    char           names[WAYS][32];
+    ss_plot_mark   taken = { e->step, e->real, "taken" };
+    ss_plot        plot = { .title = "decrease of the loss along each direction (dashed: predicted)",
+                            .x = { .label = "step", .scale = SS_PLOT_LOG },
+                            .y = { .label = "decrease", .scale = SS_PLOT_LOG },
+                            .series = series,
+                            .marks = &taken,
+                            .n_marks = e->left };
+    SS_TRY(SS_NEW_ARRAY(context, 3 * n, &columns));
+    for (int64_t i = 0; i < 2 * ways; i++) {
+        int     vector = e->n_directions > 0 ? e->direction[i / 2].vector : e->row[0].vector;
+        int     sign = i % 2 == 0 ? 1 : -1;
+        double *step = columns + used, *real = step + n, *predicted = real + n;
+        int64_t count = collect(e, vector, sign, step, real, predicted);
+        if (count == 0) continue;
+        if (vector == 0)
+            snprintf(names[i], sizeof names[i], "%call", sign > 0 ? '+' : '-');
+        else
+            snprintf(names[i], sizeof names[i], "%cv%d", sign > 0 ? '+' : '-', vector);
+        series[plot.n_series++] = (ss_plot_series){
+            .name = names[i], .kind = SS_PLOT_LINE, .x = step, .y = real, .count = count, .color = (int)i
+        };
+        series[plot.n_series++] = (ss_plot_series){
+            .kind = SS_PLOT_LINE, .x = step, .y = predicted, .count = count, .color = (int)i, .dashed = true
+        };
+        used += count;
+    }
+    SS_TRY(draw(user, &plot, 1));
 fail:
     ss_free(context, columns);
     return status;

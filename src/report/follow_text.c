@@ -3,6 +3,7 @@
 #include "report/report.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef char number[SS_NUMBER_TEXT];
@@ -84,17 +85,48 @@ void ss_report_written(ss_text *text, const ss_written *w)
     ss_line_end(&line);
 }
 
+/* "+v", "-v2", "all": where a step led. */
+static char *way_text(const ss_escape_result *e, int vector, int sign, char out[16])
+{
+    const char *mark = sign > 0 ? "+" : "-";
+    if (e->n_directions <= 1)
+        snprintf(out, 16, "%sv", mark);
+    else if (vector == 0)
+        snprintf(out, 16, "%sall", mark);
+    else
+        snprintf(out, 16, "%sv%d", mark, vector);
+    return out;
+}
+
 static void escape_rows(ss_text *text, const ss_escape_result *e)
 {
     number a, b, c, d;
-    ss_text_print(text, "%*s%4s %12s %14s %14s %10s\n", SS_LINE_INDENT, "", "sign", "step", "predicted",
+    char   way[16];
+    ss_text_print(text, "%*s%5s %12s %14s %14s %10s\n", SS_LINE_INDENT, "", "along", "step", "predicted",
                   "real", "ratio");
     for (int64_t i = 0; i < e->n_rows; i++) {
         const ss_escape_row *r = &e->row[i];
-        bool                 chosen = e->left && r->sign == e->sign && r->step == e->step;
-        ss_text_print(text, "%*s%4s %12s %14s %14s %10s%s\n", SS_LINE_INDENT, "", r->sign > 0 ? "+" : "-",
-                      N(a, r->step, 4), N(b, r->predicted, 6), N(c, r->real, 6),
-                      N(d, r->real / r->predicted, 3), chosen ? "  <- taken" : "");
+        bool chosen = e->left && r->vector == e->vector && r->sign == e->sign && r->step == e->step;
+        ss_text_print(text, "%*s%5s %12s %14s %14s %10s%s\n", SS_LINE_INDENT, "",
+                      way_text(e, r->vector, r->sign, way), N(a, r->step, 4), N(b, r->predicted, 6),
+                      N(c, r->real, 6), N(d, r->real / r->predicted, 3), chosen ? "  <- taken" : "");
+    }
+}
+
+/* What the directions promise, where there are several. */
+static void escape_directions(ss_text *text, const ss_escape_result *e)
+{
+    number a, b, c;
+    char   way[16];
+    if (e->n_directions <= 1) return;
+    ss_line_write(text, "directions",
+                  "v1 is the witness, the others are the next lowest eigenvectors; all: the best "
+                  "steps along each, taken together");
+    ss_text_print(text, "%*s%5s %12s %12s %12s\n", SS_LINE_INDENT, "", "", "v'Hv", "g'v", "r_valid");
+    for (int64_t i = 0; i < e->n_directions; i++) {
+        const ss_escape_direction *d = &e->direction[i];
+        ss_text_print(text, "%*s%5s %12s %12s %12s\n", SS_LINE_INDENT, "", way_text(e, d->vector, 1, way) + 1,
+                      N(a, d->quotient, 4), N(b, d->slope, 3), N(c, d->valid_radius, 3));
     }
 }
 
@@ -102,6 +134,7 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
 {
     const ss_escape_result *e = &report->escape;
     number                  a, b, c, d;
+    char                    way[16];
     ss_report_head(text, run);
     bool probed = !e->before.witness.proved && e->before.flat_probe.found;
     if (probed)
@@ -118,9 +151,10 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
             "to the best point of the flat space; the prediction is the power law of smaller steps:");
         escape_rows(text, e);
     } else if (e->n_rows > 0) {
+        escape_directions(text, e);
         ss_line_write(text, "search",
-                      "along the witness, doubling while the real decrease is at least half of "
-                      "the predicted one:");
+                      "along %s, doubling while the real decrease is at least half of the predicted one:",
+                      e->n_directions > 1 ? "each of them" : "the witness");
         escape_rows(text, e);
     }
     if (!e->left) {
@@ -131,10 +165,7 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
         return;
     }
     ss_line_write(text, "escape", "step %s along %s: predicted decrease %s, real %s (%s of the prediction)",
-                  N(a, e->step, 4),
-                  probed        ? "that direction"
-                  : e->sign > 0 ? "+v"
-                                : "-v",
+                  N(a, e->step, 4), probed ? "that direction" : way_text(e, e->vector, e->sign, way),
                   N(b, e->predicted, 6), N(c, e->real, 6), P(d, e->real / e->predicted));
     if (e->until_minimum)
         ss_line_write(text, "descent", "%lld Newton-CG steps in %lld rounds: loss %s -> %s, |g| %s%s%s",
@@ -215,8 +246,7 @@ void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *r)
 /* ---- track ----------------------------------------------------------------------------------------------
  */
 
-/* Bytes of the folders that all names begin with. */
-static size_t common_folder(const ss_track_result *r)
+size_t ss_report_track_folder(const ss_track_result *r)
 {
     size_t folder = 0;
     for (size_t i = 0; r->n_points > 1 && r->points[0].name[i] != '\0'; i++) {
@@ -253,7 +283,7 @@ void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *r)
     if (r->optimizer != NULL) ss_text_print(text, " %10s", "threshold");
     ss_text_print(text, "  verdict\n");
     for (int64_t i = 0; i < r->n_points; i++)
-        track_row(text, &r->points[i], common_folder(r), r->optimizer != NULL, preconditioned);
+        track_row(text, &r->points[i], ss_report_track_folder(r), r->optimizer != NULL, preconditioned);
     ss_text_print(text,
                   "\noverlap: of the spans of the %lld highest eigenvectors of neighbours, 1 = the same",
                   (long long)r->subspace);

@@ -18,9 +18,12 @@ static const char style[] =
     ".word{font-size:2.2em;font-weight:bold;margin:.2em 0 0}.sentence{font-size:1.1em;margin:.2em 0 1em}\n"
     "table{border-collapse:collapse;margin:.5em 0}th,td{padding:.25em .8em .25em 0;text-align:left;"
     "vertical-align:top}\n"
-    "tr+tr td{border-top:1px solid #eee}.means{color:#555;font-size:.92em}td.number{text-align:right;"
+    "tr+tr td{border-top:1px solid "
+    "#eee}.means{color:#555;font-size:.92em}td{overflow-wrap:anywhere}td.number{white-space:nowrap;text-"
+    "align:right;"
     "font-variant-numeric:tabular-nums}\n"
-    ".value{display:block}figure{margin:1em 0;overflow-x:auto}figure svg{max-width:100%;height:auto}\n"
+    ".value{display:block}.row{display:block;white-space:pre;font:13px/1.4 monospace}figure{margin:1em "
+    "0;overflow-x:auto}figure svg{max-width:100%;height:auto}\n"
     "figcaption{color:#555;font-size:.92em}footer{margin:3em 0 1em;color:#777;font-size:.9em}\n";
 
 void ss_html_begin(ss_text *html, const char *title, const char *word, const char *sentence)
@@ -99,6 +102,47 @@ static size_t heading_of(const char *line, size_t length)
     return heading;
 }
 
+/* What the heads of every report mean, unless the caller's own list says it. */
+static const ss_html_meaning common[] = {
+    { "model", "The network as it was understood, and the precision of its products." },
+    { "data", "The samples that the loss is taken over. Everything below holds for these." },
+    { "tokens", "The largest token id of the data, beside the number that the network knows." },
+    { "objective",
+      "The function that is looked at: its mean over all counted targets, and its regularisers." }
+};
+
+static const char *meaning_of(const char *line, size_t heading, const ss_html_meaning *meanings,
+                              int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (strlen(meanings[i].name) == heading && strncmp(meanings[i].name, line, heading) == 0)
+            return meanings[i].words;
+    return NULL;
+}
+
+/* A line of columns: spaces stand for something. */
+static bool is_row(const char *words, size_t length)
+{
+    size_t i = 0;
+    while (i < length && words[i] == ' ') i++;
+    for (; i + 1 < length; i++)
+        if (words[i] == ' ' && words[i + 1] == ' ') return true;
+    return false;
+}
+
+/* What a report says below a heading: words that flow, a statement of its own, or a line of columns. `before`
+ * is the length of the line above. */
+static void add_words(ss_text *html, const char *words, size_t length, bool first, size_t before)
+{
+    bool row = !first && is_row(words, length);
+    /* Where the first word had fitted behind the last line, the break is a new statement. */
+    bool fitted = before + 1 + strcspn(words, " \n") <= SS_LINE_WIDTH;
+    if (row) ss_text_print(html, "<span class=\"row\">");
+    if (!row && !first) ss_text_print(html, fitted ? "<br>\n" : "\n");
+    escape_part(html, words, length);
+    if (row) ss_text_print(html, "</span>");
+}
+
 void ss_html_lines(ss_text *html, const char *report, const ss_html_meaning *meanings, int64_t n_meanings)
 {
     const char *means = NULL;
@@ -112,18 +156,12 @@ void ss_html_lines(ss_text *html, const char *report, const ss_html_meaning *mea
             if (open) end_row(html, means);
             skipped = heading == 8 && strncmp(line, "spectrum", 8) == 0;
             open = !skipped;
-            means = NULL;
-            for (int64_t i = 0; i < n_meanings; i++)
-                if (strlen(meanings[i].name) == heading && strncmp(meanings[i].name, line, heading) == 0)
-                    means = meanings[i].words;
+            means = meaning_of(line, heading, meanings, n_meanings);
+            if (means == NULL) means = meaning_of(line, heading, common, sizeof common / sizeof *common);
             if (open) ss_text_print(html, "<tr><th>%.*s</th><td><span class=\"value\">", (int)heading, line);
         }
-        if (!skipped) {
-            /* Where the first word had fitted behind the last line, the break is a new statement. */
-            bool fitted = before + 1 + strcspn(line + start, " \n") <= SS_LINE_WIDTH;
-            if (heading == 0) ss_text_print(html, fitted ? "<br>\n" : "\n");
-            escape_part(html, line + start, length - start);
-        }
+        if (open && !skipped && length > 0)
+            add_words(html, line + start, length - start, heading > 0, before);
         before = length;
         line += length;
         if (*line == '\n') line++;
@@ -141,7 +179,7 @@ void ss_html_words_of(const char *report, const char *heading, char *out, size_t
         size_t length = strcspn(line, "\n"), found = heading_of(line, length);
         size_t start = length < SS_LINE_INDENT ? length : SS_LINE_INDENT;
         if (found > 0) inside = strlen(heading) == found && strncmp(heading, line, found) == 0;
-        if (inside && used < size)
+        if (inside && used < size && !(found == 0 && is_row(line + start, length - start)))
             used += (size_t)snprintf(out + used, size - used, "%s%.*s", used > 0 ? " " : "",
                                      (int)(length - start), line + start);
         line += length;
@@ -162,6 +200,13 @@ void ss_html_picture(ss_text *html, const ss_plot *panels, int64_t count, const 
         ss_text_print(html, "</figcaption>\n");
     }
     ss_text_print(html, "</figure>\n");
+}
+
+ss_status ss_html_draw(void *figure, const ss_plot *panels, int64_t count)
+{
+    const ss_html_figure *f = figure;
+    ss_html_picture(f->html, panels, count, f->caption);
+    return SS_OK;
 }
 
 void ss_html_table_begin(ss_text *html, const char *const *heads, int64_t columns)
@@ -264,6 +309,15 @@ void ss_html_run(ss_text *html, const ss_run *run)
     ss_text_print(html, ", ");
     ss_text_escape(html, run->compiler);
     ss_text_print(html, "</footer>\n");
+}
+
+void ss_html_evidence(ss_text *html, const ss_run *run, const ss_text *report,
+                      const ss_html_meaning *meanings, int64_t n_meanings)
+{
+    ss_html_section(html, "Evidence, line by line");
+    ss_html_lines(html, report->bytes, meanings, n_meanings);
+    ss_html_run(html, run);
+    ss_html_end(html);
 }
 
 void ss_html_end(ss_text *html)

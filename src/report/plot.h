@@ -79,6 +79,10 @@ typedef struct ss_plot {
 ss_status ss_plot_levels(ss_context *context, const double *z, int64_t count, double levels[SS_PLOT_LEVELS],
                          int64_t *n_levels);
 
+/* Takes a finished figure, whose arrays last for the call: one function describes a picture, and a file
+ * (ss_plot_write) or a report (ss_html_figure) takes it. */
+typedef ss_status (*ss_plot_draw)(void *user, const ss_plot *panels, int64_t count);
+
 /* Appends one <svg> element with the panels side by side. */
 void ss_plot_svg(ss_text *text, const ss_plot *panels, int64_t count);
 /* Appends a gnuplot script with its data; `gnuplot FILE > picture.png` draws it. */

@@ -185,9 +185,10 @@ typedef struct ss_written {
 } ss_written;
 
 typedef struct ss_escape_report {
-    ss_escape_result     escape;
-    const ss_escape_row *rows; /* escape.row, for the table of fields */
-    ss_written           written;
+    ss_escape_result           escape;
+    const ss_escape_row       *rows;       /* escape.row, for the table of fields */
+    const ss_escape_direction *directions; /* escape.direction, likewise */
+    ss_written                 written;
 } ss_escape_report;
 
 typedef struct ss_study_result {
@@ -249,10 +250,16 @@ void ss_report_escape(ss_text *text, const ss_run *run, const ss_escape_report *
 void ss_report_written(ss_text *text, const ss_written *written);
 void ss_report_study(ss_text *text, const ss_run *run, const ss_study_result *result);
 void ss_report_track(ss_text *text, const ss_run *run, const ss_track_result *result);
-/* The pictures: training loss against minimum ratio; the extreme curvatures along the run. SS_ERROR_OUTPUT.
- */
-ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_study_result *result);
-ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *result);
+/* Bytes of the folders that all names of checkpoints begin with. */
+size_t ss_report_track_folder(const ss_track_result *result);
+/* The pictures, handed to draw(user, panels, count): training loss against minimum ratio; the extreme
+ * curvatures along the run; real against predicted decrease of a search. */
+ss_status ss_report_study_plot(ss_context *context, const ss_study_result *result, ss_plot_draw draw,
+                               void *user);
+ss_status ss_report_track_plot(ss_context *context, const ss_track_result *result, ss_plot_draw draw,
+                               void *user);
+ss_status ss_report_escape_plot(ss_context *context, const ss_escape_result *result, ss_plot_draw draw,
+                                void *user);
 /* The body of a verdict: everything behind the heads. */
 void ss_report_verdict_body(ss_text *text, const ss_run *run, const ss_verdict *verdict);
 /* The line of a device: its name, what the backend says of it, bytes that may still be taken. */
@@ -277,11 +284,8 @@ void ss_report_trace(ss_text *text, const ss_run *run, const char *operator_name
  * upto, low, high). */
 void ss_report_density_nodes(ss_text *text, const ss_density_result *result);
 void ss_report_density_band(ss_text *text, const ss_density_result *result);
-/* Calls draw(user, panels, count) with the density and its band as panels of one figure; there must be
- * points.
- */
-typedef ss_status (*ss_density_plot)(void *user, const ss_plot *panels, int64_t count);
-ss_status ss_report_density_plot(ss_context *context, const ss_density_result *result, ss_density_plot draw,
+/* The density and its band as panels of one figure; there must be points. */
+ss_status ss_report_density_plot(ss_context *context, const ss_density_result *result, ss_plot_draw draw,
                                  void *user);
 
 /* Rows of structs as CSV, one column per field (REAL, INTEGER, COUNT, INT, BOOL, CHARS, NAMED), and back.

@@ -169,7 +169,7 @@ static void loss_range(const ss_slice_result *r, double *low, double *high)
     *high += room;
 }
 
-static ss_status draw_curve(const ss_slice_result *r, const char *title, ss_slice_draw draw, void *user)
+static ss_status draw_curve(const ss_slice_result *r, const char *title, ss_plot_draw draw, void *user)
 {
     double low, high;
     char   name[64];
@@ -198,7 +198,7 @@ static ss_status draw_curve(const ss_slice_result *r, const char *title, ss_slic
 }
 
 static ss_status draw_plane(ss_context *context, const ss_slice_result *r, const char *title,
-                            ss_slice_draw draw, void *user)
+                            ss_plot_draw draw, void *user)
 {
     ss_status status = SS_OK;
     double    levels[SS_PLOT_LEVELS], *px = NULL, *py = NULL;
@@ -241,7 +241,7 @@ fail:
 }
 
 ss_status ss_report_slice_plot(ss_context *context, const ss_slice_result *r, const char *title,
-                               ss_slice_draw draw, void *user)
+                               ss_plot_draw draw, void *user)
 {
     return r->dimensions == 2 ? draw_plane(context, r, title, draw, user) : draw_curve(r, title, draw, user);
 }

@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-static const ss_html_meaning meanings[] = {
-    { "model", "The network as it was understood, and the precision of its products." },
-    { "data", "The samples that the loss is taken over. Everything below holds for these." },
+const ss_html_meaning ss_html_verdict_meanings[] = {
     { "objective",
       "The function whose point is judged: its mean over all counted targets, and its regularisers." },
     { "loss",
@@ -37,8 +35,14 @@ static const ss_html_meaning meanings[] = {
     { "verdict",
       "saddle: critical, and negative curvature is proved and felt before the slope. minimum: critical, and "
       "no "
-      "curvature below minus the resolution. not_critical: there is slope left, or it is felt first." }
+      "curvature below minus the resolution. not_critical: there is slope left, or it is felt first." },
+    { "polish", "Newton-MR steps make the gradient shorter, whatever that does to the loss: a saddle stays a "
+                "saddle. How far the "
+                "weights had to move says how far from critical they were. Everything below holds for the "
+                "point it led to." },
+    { "written", "The new weights, in the old ones' types, read back and evaluated." }
 };
+const int64_t ss_html_n_verdict_meanings = sizeof ss_html_verdict_meanings / sizeof *ss_html_verdict_meanings;
 
 /* The spectrum: all eigenvalues as steps of their number, or Ritz values by how well they are known. */
 static void spectrum(ss_text *html, const ss_verdict *v)
@@ -138,6 +142,13 @@ static void probe(ss_text *html, const ss_verdict *v)
                           "derivative vanishes.");
 }
 
+void ss_html_verdict_pictures(ss_text *html, const ss_verdict *v)
+{
+    spectrum(html, v);
+    left(html, v);
+    probe(html, v);
+}
+
 void ss_html_verdict(ss_text *html, const ss_run *run, const ss_verdict *v, const ss_text *report)
 {
     char answer[512], label[256];
@@ -148,11 +159,6 @@ void ss_html_verdict(ss_text *html, const ss_run *run, const ss_verdict *v, cons
     ss_html_words_of(report->bytes, "answer", answer, sizeof answer);
     ss_html_words_of(report->bytes, "verdict", label, sizeof label);
     ss_html_begin(html, run->network, label, answer);
-    spectrum(html, v);
-    left(html, v);
-    probe(html, v);
-    ss_html_section(html, "Evidence, line by line");
-    ss_html_lines(html, report->bytes, meanings, sizeof meanings / sizeof *meanings);
-    ss_html_run(html, run);
-    ss_html_end(html);
+    ss_html_verdict_pictures(html, v);
+    ss_html_evidence(html, run, report, ss_html_verdict_meanings, ss_html_n_verdict_meanings);
 }

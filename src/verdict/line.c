@@ -1,14 +1,14 @@
 /* The loss along a line: how far the quadratic model holds (r_valid, VERDICT 4), and the best real decrease.
  */
 #include "verdict/analysis.h"
+#include "verdict/model.h"
 
 #include <math.h>
 
 #define PRICE_PAIR (2.0 / 6.0)
 #define PRICE_LOSS (1.0 / 6.0)
 
-/* Evaluates L(theta +- t v) and judges the model there:
- * |L(theta +- t v) - L -+ t g'v - t^2 v'Hv / 2| <= 0.1 max(|t g'v|, t^2 |v'Hv| / 2) + 10 roundings of L. */
+/* Evaluates L(theta +- t v) and judges the model there. */
 static ss_status evaluate(ss_analysis *a, const ss_line *line, double t, ss_line_table *table)
 {
     ss_status     status = SS_OK;
@@ -22,8 +22,8 @@ static ss_status evaluate(ss_analysis *a, const ss_line *line, double t, ss_line
     pair->minus = minus.loss - line->loss;
     pair->rounding = fmax(line->rounding, fmax(plus.rounding, minus.rounding));
     double bend = 0.5 * t * t * line->curvature, slope = t * line->slope;
-    double allowed = 0.1 * fmax(fabs(slope), fabs(bend)) + 10.0 * pair->rounding;
-    pair->valid = fabs(pair->plus - slope - bend) <= allowed && fabs(pair->minus + slope - bend) <= allowed;
+    pair->valid = ss_model_holds(pair->plus, slope, bend, pair->rounding) &&
+                  ss_model_holds(pair->minus, -slope, bend, pair->rounding);
     table->count++;
 fail:
     return status;

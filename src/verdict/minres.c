@@ -75,8 +75,8 @@ fail:
     return status;
 }
 
-ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tolerance, ss_vectors *p,
-                          ss_minres *result)
+ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tolerance, double longest,
+                          ss_vectors *p, ss_minres *result)
 {
     ss_status status = SS_OK;
     solver    s = { .m = m };
@@ -117,6 +117,15 @@ ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tol
         SS_TRY(ss_vectors_add(-delta / gamma, &s.w2, 1.0, &s.w));
         SS_TRY(ss_vectors_add(step, &s.w, 1.0, p));
         result->products = k + 1;
+        if (k > 0 &&
+            isfinite(longest)) { /* the iterates grow: the last one within is as good as a trust region's */
+            SS_TRY(ss_vectors_norm(p, &length));
+            if (length > longest) {
+                SS_TRY(ss_vectors_add(-step, &s.w, 1.0, p));
+                result->limited = true;
+                break;
+            }
+        }
         result->residual = phi / m->norm;
         if (result->residual <= tolerance || beta <= 1e-14 * squares) break;
     }

@@ -48,11 +48,13 @@ typedef struct ss_minres {
     double  residual;   /* ||H p + g|| / ||g|| */
     double  first;      /* ||H g|| / ||g|| */
     double  lambda_abs; /* largest |curvature| seen, an estimate */
+    bool    limited;    /* `longest` ended it */
 } ss_minres;
 /* p: H p = -g in the least-squares sense, by at most `limit` products, to the relative residual `tolerance`
- * or until ||H r|| shows that the residual r cannot be reduced. */
-ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tolerance, ss_vectors *p,
-                          ss_minres *result);
+ * or until ||H r|| shows that the residual r cannot be reduced, or to the last iterate that is no longer than
+ * `longest` (the first one counts in any case). */
+ss_status ss_minres_solve(ss_move *m, ss_operator *op, int64_t limit, double tolerance, double longest,
+                          ss_vectors *p, ss_minres *result);
 
 /* ---- descend.c ---- */
 /* Lowers the loss by at most `steps` steps of a trust-region Newton-CG method with negative curvature, until

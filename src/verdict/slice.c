@@ -2,6 +2,7 @@
 #include "saddlescope/slice.h"
 
 #include "base/philox.h"
+#include "verdict/model.h"
 #include "verdict/vector.h"
 
 #include <math.h>
@@ -211,14 +212,13 @@ static ss_status find_radius(slicer *q, int i, double longest)
     ss_slice_axis *a = &q->r->axis[i];
     a->valid_radius = 0.0;
     for (double t = ldexp(longest, -RADIUS_STEPS); t <= longest; t *= 2.0) {
-        bool   valid = true;
-        double change = fmax(fabs(t * a->slope), 0.5 * t * t * fabs(a->curvature));
+        bool valid = true;
         for (int sign = -1; sign <= 1 && valid; sign += 2) {
             ss_loss_value value;
             double        s = i == 0 ? sign * t : 0.0, other = i == 1 ? sign * t : 0.0;
             SS_TRY(loss_at(q, s, other, &value));
-            valid = fabs(value.loss - model_at(q->r, s, other)) <=
-                    0.1 * change + 10.0 * fmax(q->r->rounding, value.rounding);
+            valid = ss_model_holds(value.loss - q->r->loss, sign * t * a->slope, 0.5 * t * t * a->curvature,
+                                   fmax(q->r->rounding, value.rounding));
         }
         if (!valid) break;
         a->valid_radius = t;

@@ -293,6 +293,31 @@ TRANSFORMER(names_with_wrappers_and_old_names_are_read)
     ss_network_close(source);
 }
 
+/* Seeded weights (study) are those of --init-random with that seed, and they can be moved, twice. */
+TRANSFORMER(seeded_weights_move)
+{
+    const ss_network_options seeded = { .sequence_length = 6, .seeded = true, .seed = 5, .init_seed = 9 };
+    ss_network              *one = NULL, *two = NULL;
+    double                  *theta[2] = { NULL, NULL };
+    ss_test_require(open_random(GPT2(""), 6, 5, &one));
+    ss_test_require(ss_network_open(ss_test_context, write_model(GPT2("")), &seeded, &two));
+    int64_t n = ss_network_n(one), padded = ss_network_layout(one)->padded;
+    for (int i = 0; i < 2; i++) ss_test_require(SS_NEW_ARRAY(ss_test_context, padded, &theta[i]));
+    ss_network_get_weights(one, SS_FLOAT64, theta[0]);
+    ss_network_get_weights(two, SS_FLOAT64, theta[1]);
+    cr_expect(memcmp(theta[0], theta[1], (size_t)padded * sizeof(double)) == 0);
+    for (int pass = 1; pass <= 2; pass++) {
+        for (int64_t i = 0; i < n; i++) theta[0][i] = pass + (double)i;
+        ss_test_require(ss_graph_set_weights((ss_graph *)(uintptr_t)ss_network_graph(one), theta[0]));
+        ss_network_get_weights(one, SS_FLOAT64, theta[1]);
+        ss_network_pack(one, SS_FLOAT64, theta[1], theta[0]);
+        for (int64_t i = 0; i < n; i++) cr_assert_eq(theta[0][i], pass + (double)i, "element %d", (int)i);
+    }
+    for (int i = 0; i < 2; i++) ss_free(ss_test_context, theta[i]);
+    ss_network_close(one);
+    ss_network_close(two);
+}
+
 /* Every allocation may fail: opening then fails cleanly, and nothing is lost. */
 TRANSFORMER(failing_allocations_are_survived)
 {

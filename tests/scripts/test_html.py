@@ -20,6 +20,19 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 FAULTY = """<!DOCTYPE html><html><head><title>faulty</title></head><body><img src="http://127.0.0.1:9/elsewhere.png">
 <script>throw new Error("planted");</script></body></html>"""
 
+# Evidence in words, inputs, times: what a reader must find in each.
+EVERYWHERE = ["<h2>Inputs</h2>", "<h2>Machine and times</h2>", "data.safetensors", "in all"]
+MUST_SAY = {
+    "density": ["Gauss-Radau", "Ritz values from"],
+    "trace": ["confidence 99 %", "How the estimate settled"],
+    "slice": ["second-order model", "The lowest loss"],
+    "plane": ["at the same levels"],
+    "escape": ["of the prediction", "r_valid", "What is left here"],
+    "polish": ["Newton-MR steps"],
+    "study": ["minimum ratio", "critical points", "index n-/n"],
+    "track": ["stability threshold", "digits_symmetric/weights.safetensors", "lambda_max"],
+}
+
 
 def browse(page, folder, *more):
     """Opens a file; returns (requests that leave it, console messages, the document after loading)."""
@@ -90,14 +103,26 @@ def main():
                               "--max-products", "80"),
             "density": report(folder, "c.html", "density", "examples/digits_symmetric",
                               "--probes", "2", "--steps", "40", "--points", "200"),
+            "trace": report(folder, "d.html", "trace", "examples/digits_symmetric", "--samples", "300"),
+            "slice": report(folder, "e.html", "slice", "examples/toy_saddle"),
+            "plane": report(folder, "f.html", "slice", "examples/toy_saddle", "--along", "low", "--along", "high"),
+            "escape": report(folder, "g.html", "escape", "examples/digits_symmetric", "--vectors", "3", "--samples",
+                             "300"),
+            "polish": report(folder, "h.html", "polish", "examples/toy_cubic"),
+            "study": report(folder, "i.html", "study", "mlp:64-2-10:tanh", "--data",
+                            "examples/digits/data.safetensors", "--loss", "cross_entropy", "--scale", "1/16",
+                            "--samples", "100", "--seeds", "0..3"),
+            "track": report(folder, "j.html", "track", "examples/digits", "--checkpoints",
+                            "examples/digits*/weights.safetensors", "--samples", "300", "--lr", "0.1"),
         }
         for name, page in pages.items():
             requests, console, document = browse(page, folder)
             pictures = document.count("<svg ")
-            good = not requests and not console and pictures >= 1 and "</footer>" in document
+            missing = [words for words in EVERYWHERE + MUST_SAY.get(name, []) if words not in document]
+            good = not requests and not console and pictures >= 1 and "</footer>" in document and not missing
             print(f"{name}: {os.path.getsize(page)} bytes, {pictures} pictures, {len(requests)} foreign requests, "
                   f"{len(console)} console messages")
-            for line in requests + console:
+            for line in requests + console + [f"missing: {words}" for words in missing]:
                 print("   ", line)
             failures += not good
         if options.screenshot:

@@ -156,7 +156,7 @@ class Track(unittest.TestCase):
     def test_wrong_usage_is_named(self):
         for arguments, status, part in (["--optimizer", "adam"], 2, "--lr"), (["--lr", "-1"], 2, "positive"), \
                 (["--lr", "nowhere.json"], 3, "nowhere.json"), (["--resume"], 2, "--output"), \
-                (["--precondition", "nothing.safetensors"], 0, "skipped"):
+                (["--precondition", "nothing.safetensors"], 3, "none of the 21"):
             done = run("track", self.checkpoints, "--checkpoints", self.glob, *LIGHT[:-1], *arguments)
             self.assertEqual(done.returncode, status, f"{arguments}: {done.stderr}")
             self.assertIn(part, done.stderr)

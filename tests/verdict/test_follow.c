@@ -62,6 +62,59 @@ Test(follow, escape_of_a_higher_order_saddle, .init = ss_test_begin, .fini = ss_
     bench_close(&b);
 }
 
+/* Of several directions the best is followed; each is an eigenvector of its own, and the first is what one
+ * alone would have been. */
+Test(follow, escape_along_several_directions, .init = ss_test_begin, .fini = ss_test_end)
+{
+    bench              b;
+    ss_escape_options  options;
+    ss_analyze_options analyze;
+    ss_escape_result   one, r;
+    ss_operator        op;
+    ss_dense_options   dense = { .vectors = false };
+    ss_dense_result   *d = NULL;
+    ss_loss_value      value;
+    static const char  folder[] = SS_SOURCE_DIRECTORY "/tests/cases/linear_saddle";
+    static const char  data[] = SS_SOURCE_DIRECTORY "/tests/cases/linear_saddle/data.safetensors";
+    ss_escape_options_init(&options);
+    ss_analyze_options_init(&analyze);
+    bench_open(&b, folder, data, "mse", 0.0, 0);
+    ss_test_require(ss_objective_operator(b.objective, SS_PRODUCT_HESSIAN, SS_FLOAT64, NULL, NULL, &op));
+    ss_test_require(ss_dense_eigen(&op, &dense, &d));
+    ss_operator_destroy(&op);
+    ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &one));
+    bench_close(&b);
+
+    bench_open(&b, folder, data, "mse", 0.0, 0);
+    options.vectors = 20;
+    ss_test_require(ss_escape(ss_test_context, b.objective, &options, &analyze, &r));
+    int64_t single = r.n_directions - (r.direction[r.n_directions - 1].vector == 0);
+    cr_expect_eq(single, ss_dense_inertia(d, 1e-9).negative, "%d directions", (int)single);
+    for (int64_t i = 0; i < single; i++) {
+        const ss_escape_direction *v = &r.direction[i];
+        cr_expect_float_eq(v->quotient, d->values[i], 1e-3, "direction %d: %g, eigenvalue %g", (int)i,
+                           v->quotient, d->values[i]);
+        cr_expect(v->vector == i + 1 && v->sign != 0 && v->step >= v->least_step &&
+                  v->real >= 0.5 * v->predicted);
+        cr_expect_float_eq(v->least_step, 0.5 * v->valid_radius, 1e-15);
+        cr_expect(r.real >= v->real, "direction %d gains more than the one that was taken", (int)i);
+    }
+    cr_expect(r.left && r.real >= 0.5 * r.predicted && r.real >= one.real);
+    cr_expect_float_eq(r.direction[0].real, one.real, 1e-12, "the witness alone");
+    ss_test_require(ss_objective_loss(b.objective, SS_FLOAT64, NULL, NULL, &value, NULL));
+    cr_expect_float_eq(r.loss_start - value.loss, r.real, 1e-12, "what was taken is not what was said");
+    ss_escape_result_destroy(&r);
+    for (options.vectors = 0; options.vectors <= SS_ESCAPE_VECTORS + 1;
+         options.vectors += SS_ESCAPE_VECTORS + 1) {
+        ss_test_refuse(ss_escape(ss_test_context, b.objective, &options, &analyze, &r), SS_ERROR_USAGE,
+                       "1 to 32 directions");
+        ss_escape_result_destroy(&r);
+    }
+    ss_escape_result_destroy(&one);
+    ss_dense_result_destroy(d);
+    bench_close(&b);
+}
+
 Test(follow, escape_from_a_minimum_moves_nothing, .init = ss_test_begin, .fini = ss_test_end)
 {
     bench              b;
@@ -128,7 +181,7 @@ Test(follow, minres_finds_the_least_residual, .init = ss_test_begin, .fini = ss_
     ss_test_require(ss_vectors_create(m.backend, m.layout, 1, &p));
     ss_test_require(ss_operator_pack(&op, m.g.data, g));
     cr_assert(d->values[0] < 0.0 && d->values[d->n - 1] > 0.0, "the case is meant to be indefinite");
-    ss_test_require(ss_minres_solve(&m, &op, 2 * m.layout->n, 1e-12, &p, &solved));
+    ss_test_require(ss_minres_solve(&m, &op, 2 * m.layout->n, 1e-12, (double)INFINITY, &p, &solved));
     double real = residual_of(&m, &op, &p), best = best_residual(d, g);
     cr_expect(real <= best + 1e-6, "residual %g, possible %g", real, best);
     cr_expect_float_eq(real, solved.residual, 1e-8, "stated %g, real %g", solved.residual, real);
@@ -136,7 +189,7 @@ Test(follow, minres_finds_the_least_residual, .init = ss_test_begin, .fini = ss_
     ss_test_require(ss_vectors_scale(1.01, &p));
     cr_expect(residual_of(&m, &op, &p) > best + 1e-3);
     /* Fewer products leave more, and the estimate says how much. */
-    ss_test_require(ss_minres_solve(&m, &op, 10, 1e-12, &p, &solved));
+    ss_test_require(ss_minres_solve(&m, &op, 10, 1e-12, (double)INFINITY, &p, &solved));
     cr_expect_float_eq(residual_of(&m, &op, &p), solved.residual, 1e-8);
     cr_expect(solved.residual > 1e-3 && solved.products == 10);
     ss_dense_result_destroy(d);
@@ -147,6 +200,32 @@ Test(follow, minres_finds_the_least_residual, .init = ss_test_begin, .fini = ss_
 }
 
 /* From near a saddle of the digits to that saddle: the index stays, the distance is what was put in. */
+/* Far from critical, where eigenvalues change sign on the way, a full Newton step is useless however far it
+ * is shortened (without shorter iterates the walk ends at a sixth of the gradient, here and there). */
+Test(follow, polish_far_from_critical, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        bench             b;
+        ss_move           m;
+        ss_polish_options options;
+        ss_verdict_polish polish;
+        int64_t           made = 0;
+        double            trained[400];
+        digits(&b, seed);
+        ss_test_require(ss_move_begin(&m, ss_test_context, b.objective, 0.0, 0.0));
+        ss_test_require(ss_move_descend(&m, 12, 0.0, &made));
+        ss_test_require(ss_move_weights(&m, trained));
+        ss_move_release(&m);
+        ss_test_require(ss_objective_set_weights(b.objective, trained));
+        ss_polish_options_init(&options);
+        options.steps = 100;
+        ss_test_require(ss_polish(ss_test_context, b.objective, &options, &polish));
+        cr_expect(polish.gradient_end < 0.08 * polish.gradient_start, "seed %d: |g| %.3g -> %.3g in %d steps",
+                  (int)seed, polish.gradient_start, polish.gradient_end, (int)polish.steps);
+        bench_close(&b);
+    }
+}
+
 Test(follow, polish_keeps_the_index, .init = ss_test_begin, .fini = ss_test_end)
 {
     bench              b;
