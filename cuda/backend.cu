@@ -159,7 +159,7 @@ template <typename real> static constexpr ss_backend_class make_class()
     SS_CUDA_COMMON_PRIMITIVES(SS_CUDA_ENTRY)
 #undef SS_CUDA_ENTRY
 #define SS_CUDA_ENTRY(name, arguments) c.name = ss_cuda_##name<real>;
-    SS_CUDA_REAL_PRIMITIVES(SS_CUDA_ENTRY)
+    SS_REAL_PRIMITIVES(SS_CUDA_ENTRY)
 #undef SS_CUDA_ENTRY
     return c;
 }

@@ -38,19 +38,41 @@ static __global__ void ss_column_shares(const F f, int64_t lanes, int64_t rows, 
     }
 }
 
-template <typename real> struct ss_add_shares {
-    const double   *share; /* [blocks, lanes, cols] */
-    int64_t         blocks, lanes, cols;
-    ss_matrix       y;
-    bool            accumulate;
-    __device__ void operator()(int64_t lane, int64_t, int64_t col) const
-    {
+/* y[lane, col] (+)= sum of share[block, lane, col] over the blocks, in an order that depends on their number.
+ */
+template <typename real>
+static __global__ void ss_add_shares(const double *share, int64_t blocks, int64_t lanes, int64_t cols,
+                                     ss_matrix out, bool accumulate)
+{
+    SS_SHARED(double, part, SS_COLUMNS_HEIGHT *SS_COLUMNS_WIDTH);
+    const int     x = (int)threadIdx.x, y = (int)threadIdx.y;
+    const int64_t col = (int64_t)blockIdx.x * SS_COLUMNS_WIDTH + x;
+    for (int64_t lane = blockIdx.y; lane < lanes; lane += gridDim.y) {
         double sum = 0;
-        for (int64_t block = 0; block < blocks; block++) sum += share[(block * lanes + lane) * cols + col];
-        real *out = ss_cuda_row<real>(y, lane, 0) + col;
-        *out = (real)(accumulate ? (double)*out + sum : sum);
+        if (col < cols)
+            for (int64_t block = y; block < blocks; block += SS_COLUMNS_HEIGHT)
+                sum += share[(block * lanes + lane) * cols + col];
+        part[y * SS_COLUMNS_WIDTH + x] = sum;
+        __syncthreads();
+        if (y == 0 && col < cols) {
+            for (int i = 1; i < SS_COLUMNS_HEIGHT; i++) sum += part[i * SS_COLUMNS_WIDTH + x];
+            real *to = ss_cuda_row<real>(out, lane, 0) + col;
+            *to = (real)(accumulate ? (double)*to + sum : sum);
+        }
+        __syncthreads();
     }
-};
+}
+
+template <typename real>
+static ss_status ss_cuda_add_shares(ss_queue *q, const double *share, int64_t blocks, int64_t lanes,
+                                    int64_t cols, const ss_matrix *y, bool accumulate)
+{
+    const dim3 block(SS_COLUMNS_WIDTH, SS_COLUMNS_HEIGHT);
+    const dim3 grid((unsigned)ss_cuda_blocks(cols, SS_COLUMNS_WIDTH), ss_map_grid(lanes, 1));
+    SS_CUDA_LAUNCH(q->device->context, (ss_add_shares<real>), grid, block, 0, q->stream, share, blocks, lanes,
+                   cols, *y, accumulate);
+    return SS_OK;
+}
 
 /* How the rows are cut, by their number alone. */
 static inline int64_t ss_column_rows(int64_t rows)
@@ -81,13 +103,10 @@ static ss_status ss_cuda_column_sums(ss_queue *q, int64_t lanes, int64_t rows, i
                     ss_map_grid(lanes, 1));
     SS_CUDA_LAUNCH(q->device->context, (ss_column_shares<F>), grid, block, 0, q->stream, f, lanes, rows, cols,
                    ss_column_rows(rows), share);
-    for (int k = 0; k < F::terms; k++) {
-        if (!y[k]->data) continue;
-        const ss_add_shares<real> add = {
-            share + k * blocks * lanes * cols, blocks, lanes, cols, *y[k], accumulate[k]
-        };
-        SS_RETURN(ss_cuda_map(q, lanes, 1, cols, add));
-    }
+    for (int k = 0; k < F::terms; k++)
+        if (y[k]->data)
+            SS_RETURN(ss_cuda_add_shares<real>(q, share + k * blocks * lanes * cols, blocks, lanes, cols,
+                                               y[k], accumulate[k]));
     return SS_OK;
 }
 

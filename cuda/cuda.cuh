@@ -3,7 +3,8 @@
  *     backend.cu      the classes, opening and closing a device
  *     check.cu        messages of failed calls
  *     libraries.cu    cuBLAS and cuSOLVER, loaded at run time
- *     memory.cu       memory, queues, events, bytes; scratch and staging
+ *     memory.cu       memory, queues, events, bytes; scratch
+ *     staging.cu      pinned memory and what goes through it: everything between host and device
  *     graph.cu        a run of calls captured and replayed
  *     one file per family of primitives: convert gemm pointwise norm loss elementwise
  *                     rows rope router attention vectors eigen
@@ -42,6 +43,17 @@ struct ss_queue {
     cudaEvent_t        to_device_free; /* recorded when to_device has been read */
     void              *to_host;        /* pinned, [to_host_bytes]: results on their way down */
     int64_t            to_host_bytes;
+    void              *bulk[2]; /* pinned, [SS_CUDA_BULK]: pageable memory on its way, in turns; or NULL */
+    cudaEvent_t        bulk_done[2]; /* recorded when the copy of bulk[i] is over; NULL with it */
+    int                bulk_next;    /* which is used next */
+};
+#define SS_CUDA_BULK ((int64_t)4 << 20) /* bytes of a piece: large enough for the bus's full rate */
+
+/* Pinned memory that allocate_host has given out. */
+struct ss_cuda_pinned {
+    ss_cuda_pinned *next;
+    char           *memory; /* owned */
+    int64_t         bytes;
 };
 
 struct ss_event {
@@ -56,6 +68,7 @@ struct ss_cuda_device {
     int             index;     /* as the runtime numbers devices */
     int             users;     /* open backends */
     ss_queue        queue;     /* the default queue */
+    ss_cuda_pinned *pinned;    /* given out by allocate_host */
     char            line[384]; /* describe() */
 };
 
@@ -83,10 +96,12 @@ void      ss_cuda_queue_close(ss_queue *q);
 ss_status ss_cuda_scratch(ss_queue *q, int64_t bytes, void **scratch);
 /* Copies a small host array to the device by way of pinned memory; the host's array may be reused at once. */
 ss_status ss_cuda_stage(ss_queue *q, void *to_device, const void *from_host, int64_t bytes);
-/* Copies a small result to the host and waits for it. */
+/* Copies a small result to the host and waits for it; a fault that a kernel noted becomes an error. */
 ss_status ss_cuda_result(ss_queue *q, void *to_host, const void *from_device, int64_t bytes);
-/* Waits for the queue; a fault that a kernel noted becomes an error. */
+/* Waits for the queue; the same of faults. */
 ss_status ss_cuda_wait(ss_queue *q);
+/* Releases what of the queue's staging is there. */
+void ss_cuda_staging_close(ss_queue *q);
 
 /* ---- Device helpers ---- */
 
@@ -117,45 +132,15 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     return (n + block - 1) / block;
 }
 
-/* ---- The vtable's entries: contracts in backend.h. A row with both real types, or one for both. ---- */
+/* ---- The vtable's entries: contracts in backend.h. Those with both real types stand
+ * there, too (SS_REAL_PRIMITIVES); a row for one for both here. ---- */
 /* clang-format off */
-#define SS_CUDA_REAL_PRIMITIVES(row) \
-    row(place, (ss_backend *, ss_queue *, void *, const void *, ss_type, int64_t, double, const void *)) \
-    row(gemm, (ss_backend *, ss_queue *, const ss_gemm *)) \
-    row(pointwise, (ss_backend *, ss_queue *, const ss_pointwise *)) \
-    row(norm, (ss_backend *, ss_queue *, const ss_norm *)) \
-    row(loss, (ss_backend *, ss_queue *, const ss_loss *)) \
-    row(sample_targets, (ss_backend *, ss_queue *, ss_loss_kind, const ss_matrix *, uint64_t, int64_t, \
-                         int64_t *, const ss_matrix *)) \
-    row(add, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *)) \
-    row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                   const ss_matrix *)) \
-    row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
-    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
-                      const ss_matrix *)) \
-    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
-                       const ss_matrix *)) \
-    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
-               const ss_heads *)) \
-    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
-    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
-    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                    const ss_matrix *)) \
-    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                  const ss_matrix *)) \
-    row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
-    row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
-    row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \
-                     void *)) \
-    row(block_combine, (ss_backend *, ss_queue *, int64_t, int64_t, int64_t, void *, int64_t, const double *)) \
-    row(axpby, (ss_backend *, ss_queue *, int64_t, double, const void *, double, void *)) \
-    row(random_normal, (ss_backend *, ss_queue *, const ss_layout *, uint64_t, uint64_t, void *)) \
-    row(find_nonfinite, (ss_backend *, ss_queue *, int64_t, const void *, int64_t *)) \
-    row(count_sign_changes, (ss_backend *, ss_queue *, int64_t, const void *, const void *, int64_t *))
 #define SS_CUDA_COMMON_PRIMITIVES(row) \
     row(ss_status, allocate, (ss_backend *, int64_t, void **)) \
     row(void, release, (ss_backend *, void *)) \
     row(int64_t, memory_available, (ss_backend *)) \
+    row(ss_status, allocate_host, (ss_backend *, int64_t, void **)) \
+    row(void, release_host, (ss_backend *, void *)) \
     row(ss_status, queue_create, (ss_backend *, ss_queue **)) \
     row(void, queue_destroy, (ss_backend *, ss_queue *)) \
     row(ss_status, queue_synchronize, (ss_backend *, ss_queue *)) \
@@ -182,7 +167,7 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     template <typename real> ss_status ss_cuda_##name arguments;                                             \
     extern template ss_status ss_cuda_##name<float> arguments;                                               \
     extern template ss_status ss_cuda_##name<double> arguments;
-SS_CUDA_REAL_PRIMITIVES(SS_CUDA_DECLARE)
+SS_REAL_PRIMITIVES(SS_CUDA_DECLARE)
 #undef SS_CUDA_DECLARE
 #define SS_CUDA_DECLARE(type, name, arguments) type ss_cuda_##name arguments;
 SS_CUDA_COMMON_PRIMITIVES(SS_CUDA_DECLARE)

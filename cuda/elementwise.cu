@@ -13,6 +13,20 @@ template <typename real> struct add_element {
     }
 };
 
+/* z (+)= alpha x + beta y */
+template <typename real> struct sum_of_two {
+    ss_matrix       x, y, z;
+    real            alpha, beta;
+    bool            accumulate;
+    __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
+    {
+        real value =
+            alpha * ss_cuda_row<real>(x, lane, row)[col] + beta * ss_cuda_row<real>(y, lane, row)[col];
+        real *out = ss_cuda_row<real>(z, lane, row) + col;
+        *out = accumulate ? value + *out : value;
+    }
+};
+
 /* z := alpha x o y (+ beta z) */
 template <typename real> struct multiply_element {
     ss_matrix       x, y, z;
@@ -35,6 +49,19 @@ ss_status ss_cuda_add(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, c
     return flat ? ss_cuda_map(q, lanes, 1, y->rows * y->cols, f) : ss_cuda_map(q, lanes, y->rows, y->cols, f);
 }
 SS_CUDA_INSTANTIATE(add)
+
+template <typename real>
+ss_status ss_cuda_sum(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                      double beta, const ss_matrix *y, bool accumulate, const ss_matrix *z)
+{
+    SS_RETURN(ss_cuda_enter(b, &q));
+    const sum_of_two<real> f = {
+        ss_cuda_operand(x, z->rows), ss_cuda_operand(y, z->rows), *z, (real)alpha, (real)beta, accumulate
+    };
+    const bool flat = ss_cuda_flat(&f.x) && ss_cuda_flat(&f.y) && ss_cuda_flat(z);
+    return flat ? ss_cuda_map(q, lanes, 1, z->rows * z->cols, f) : ss_cuda_map(q, lanes, z->rows, z->cols, f);
+}
+SS_CUDA_INSTANTIATE(sum)
 
 template <typename real>
 ss_status ss_cuda_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,

@@ -1,7 +1,5 @@
-/* Memory, queues, events and bytes; the scratch and the pinned staging of a queue. */
+/* Memory, queues, events and bytes on the device; the scratch of a queue. */
 #include "cuda.cuh"
-
-#include <string.h>
 
 /* ---- Allocation: counted and made to fail like the host's ---- */
 
@@ -21,17 +19,6 @@ ss_status ss_cuda_device_allocate(ss_context *context, int64_t bytes, void **mem
                 (double)total_bytes / 0x1p30);
     }
     SS_CUDA(context, error, "device memory, %lld bytes", (long long)bytes);
-    return SS_OK;
-}
-
-ss_status ss_cuda_pinned_allocate(ss_context *context, int64_t bytes, void **memory)
-{
-    *memory = nullptr;
-    cudaError_t error = ss_allocation_fails(context)
-                            ? cudaErrorMemoryAllocation
-                            : SS_CUDA_ERROR(cudaHostAlloc(memory, (size_t)bytes, cudaHostAllocDefault));
-    if (error != cudaSuccess) *memory = nullptr;
-    SS_CUDA(context, error, "pinned host memory, %lld bytes", (long long)bytes);
     return SS_OK;
 }
 
@@ -91,9 +78,7 @@ void ss_cuda_queue_close(ss_queue *q)
     if (q->scratch) SS_CUDA_DROP(context, cudaFree(q->scratch));
     if (q->workspace) SS_CUDA_DROP(context, cudaFree(q->workspace));
     if (q->fault) SS_CUDA_DROP(context, cudaFree(q->fault));
-    if (q->to_device) SS_CUDA_DROP(context, cudaFreeHost(q->to_device));
-    if (q->to_host) SS_CUDA_DROP(context, cudaFreeHost(q->to_host));
-    if (q->to_device_free) SS_CUDA_DROP(context, cudaEventDestroy(q->to_device_free));
+    ss_cuda_staging_close(q);
     if (q->stream) SS_CUDA_DROP(context, cudaStreamDestroy(q->stream));
 }
 
@@ -118,15 +103,6 @@ void ss_cuda_queue_destroy(ss_backend *b, ss_queue *queue)
     SS_CUDA_DROP(b->context, cudaSetDevice(ss_cuda_device_of(b)->index));
     ss_cuda_queue_close(queue);
     ss_free(b->context, queue);
-}
-
-ss_status ss_cuda_wait(ss_queue *q)
-{
-    int32_t fault = 0;
-    SS_RETURN(ss_cuda_result(q, &fault, q->fault, sizeof fault));
-    if (!fault) return SS_OK;
-    SS_CUDA(q->device->context, cudaMemsetAsync(q->fault, 0, sizeof *q->fault, q->stream), "the fault word");
-    return ss_fail(q->device->context, SS_ERROR_INTERNAL, "loss: a class id lies outside its classes");
 }
 
 ss_status ss_cuda_queue_synchronize(ss_backend *b, ss_queue *queue)
@@ -176,32 +152,13 @@ ss_status ss_cuda_queue_wait(ss_backend *b, ss_queue *queue, ss_event *event)
 
 /* ---- Bytes ---- */
 
-static ss_status move(ss_backend *b, ss_queue *q, void *to, const void *from, int64_t bytes,
-                      cudaMemcpyKind kind)
+ss_status ss_cuda_copy(ss_backend *b, ss_queue *q, void *to, const void *from, int64_t bytes)
 {
     if (bytes == 0) return SS_OK;
     SS_RETURN(ss_cuda_enter(b, &q));
-    SS_CUDA(b->context, cudaMemcpyAsync(to, from, (size_t)bytes, kind, q->stream), "%s, %lld bytes",
-            kind == cudaMemcpyHostToDevice   ? "host to device"
-            : kind == cudaMemcpyDeviceToHost ? "device to host"
-                                             : "device to device",
-            (long long)bytes);
+    SS_CUDA(b->context, cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToDevice, q->stream),
+            "device to device, %lld bytes", (long long)bytes);
     return SS_OK;
-}
-
-ss_status ss_cuda_upload(ss_backend *b, ss_queue *q, void *to_device, const void *from_host, int64_t bytes)
-{
-    return move(b, q, to_device, from_host, bytes, cudaMemcpyHostToDevice);
-}
-
-ss_status ss_cuda_download(ss_backend *b, ss_queue *q, void *to_host, const void *from_device, int64_t bytes)
-{
-    return move(b, q, to_host, from_device, bytes, cudaMemcpyDeviceToHost);
-}
-
-ss_status ss_cuda_copy(ss_backend *b, ss_queue *q, void *to, const void *from, int64_t bytes)
-{
-    return move(b, q, to, from, bytes, cudaMemcpyDeviceToDevice);
 }
 
 static ss_status fill(ss_backend *b, ss_queue *q, void *memory, int byte, int64_t bytes)
@@ -224,7 +181,7 @@ ss_status ss_cuda_poison(ss_backend *b, ss_queue *q, void *memory, int64_t bytes
     return fill(b, q, memory, 0xff, bytes);
 }
 
-/* ---- Scratch and staging ---- */
+/* ---- Scratch ---- */
 
 /* Scratch that grows is kept until the queue closes, because captured graphs hold its address; as it at least
  * doubles, all of it together is less than twice the last. */
@@ -241,50 +198,5 @@ ss_status ss_cuda_scratch(ss_queue *q, int64_t bytes, void **scratch)
     if (q->scratch) q->retired[q->n_retired++] = q->scratch;
     *scratch = q->scratch = larger;
     q->scratch_bytes = bytes;
-    return SS_OK;
-}
-
-/* Pinned memory of at least `bytes`; the queue must be idle when it grows. */
-static ss_status pinned(ss_queue *q, int64_t bytes, void **memory, int64_t *have)
-{
-    const int64_t smallest = 16384;
-    if (bytes <= *have) return SS_OK;
-    bytes = ss_max64(ss_max64(bytes, smallest), 2 * *have);
-    if (*memory) {
-        void *old = *memory;
-        SS_CUDA(q->device->context, cudaStreamSynchronize(q->stream), "a queue");
-        *memory = nullptr;
-        *have = 0;
-        SS_CUDA(q->device->context, cudaFreeHost(old), "pinned memory");
-    }
-    SS_RETURN(ss_cuda_pinned_allocate(q->device->context, bytes, memory));
-    *have = bytes;
-    return SS_OK;
-}
-
-ss_status ss_cuda_stage(ss_queue *q, void *to_device, const void *from_host, int64_t bytes)
-{
-    ss_context *context = q->device->context;
-    if (bytes == 0) return SS_OK;
-    SS_RETURN(pinned(q, bytes, &q->to_device, &q->to_device_bytes));
-    SS_CUDA(context, cudaEventSynchronize(q->to_device_free), "staging memory");
-    memcpy(q->to_device, from_host, (size_t)bytes);
-    SS_CUDA(context,
-            cudaMemcpyAsync(to_device, q->to_device, (size_t)bytes, cudaMemcpyHostToDevice, q->stream),
-            "staged, %lld bytes", (long long)bytes);
-    SS_CUDA(context, cudaEventRecord(q->to_device_free, q->stream), "staging memory");
-    return SS_OK;
-}
-
-ss_status ss_cuda_result(ss_queue *q, void *to_host, const void *from_device, int64_t bytes)
-{
-    ss_context *context = q->device->context;
-    if (bytes == 0) return SS_OK;
-    SS_RETURN(pinned(q, bytes, &q->to_host, &q->to_host_bytes));
-    SS_CUDA(context,
-            cudaMemcpyAsync(q->to_host, from_device, (size_t)bytes, cudaMemcpyDeviceToHost, q->stream),
-            "result, %lld bytes", (long long)bytes);
-    SS_CUDA(context, cudaStreamSynchronize(q->stream), "a queue with its result");
-    memcpy(to_host, q->to_host, (size_t)bytes);
     return SS_OK;
 }

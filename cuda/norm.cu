@@ -1,13 +1,19 @@
 /* LayerNorm and RMSNorm: the four sweeps of reference 4, float64 inside a row. Notation there: z = (x - mean)
  * r, g = gain y_a, <.> the mean over a row.
  *
- * One block of threads per row, all lanes; the row stays in the caches between its passes. The gradients of
- * gain and bias are column sums over rows (columns.cuh); what they need of z_t besides x_t, two numbers per
- * row and lane, the row kernel leaves for them. */
+ * One block of threads per row, all lanes; the row stays in the caches between its passes, so that each
+ * tensor comes from memory once. The gradients of gain and bias are column sums over rows: a block that has a
+ * run of rows adds them up beside its work, each thread its own columns in shared memory, and the blocks'
+ * shares are added in order. Only where these sums are too long for shared memory they are a second pass
+ * (columns.cuh); what that needs of z_t besides x_t, two numbers per row and lane, the row kernel leaves for
+ * it. */
 #include "columns.cuh"
 #include "reduce.cuh"
 
-#define SUMS 5 /* most that a pass adds up */
+#define SUMS       5    /* most that a pass adds up */
+#define TOTALS     5120 /* column sums that shared memory holds */
+#define MAX_SHARES 128  /* blocks with a run of rows */
+#define MIN_ROWS   4    /* of a run */
 
 /* A row at work. */
 template <typename real> struct norm_row {
@@ -52,6 +58,39 @@ template <typename real> static __device__ void put(real *out, double value, boo
     *out = (real)(accumulate ? (double)*out + value : value);
 }
 
+/* The column sums of a block, in shared memory: thread-private columns, no barrier. */
+struct column_totals {
+    double         *share;             /* device [terms, blocks, lanes, cols]; NULL = no sums here */
+    int64_t         rows;              /* of a block's run */
+    int             gain, bias, terms; /* place of each among the terms; -1 = not wanted */
+    __device__ void clear(double *total, int64_t lanes, int64_t n) const
+    {
+        for (int64_t k = 0; share && k < terms * lanes; k++)
+            for (int64_t j = threadIdx.x; j < n; j += blockDim.x) total[k * n + j] = 0;
+    }
+    __device__ void add(double *total, int64_t lanes, int64_t lane, int64_t n, int64_t j, double of_gain,
+                        double of_bias) const
+    {
+        if (gain >= 0) total[(gain * lanes + lane) * n + j] += of_gain;
+        if (bias >= 0) total[(bias * lanes + lane) * n + j] += of_bias;
+    }
+    __device__ void keep(const double *total, int64_t lanes, int64_t n) const
+    {
+        for (int64_t k = 0; share && k < terms * lanes; k++) {
+            const int64_t term = k / lanes, lane = k % lanes;
+            double       *to = share + ((term * gridDim.x + blockIdx.x) * lanes + lane) * n;
+            for (int64_t j = threadIdx.x; j < n; j += blockDim.x) to[j] = total[k * n + j];
+        }
+    }
+    /* Rows of this block: a run, or every so many. */
+    __device__ int64_t first() const { return share ? blockIdx.x * rows : blockIdx.x; }
+    __device__ int64_t step() const { return share ? 1 : gridDim.x; }
+    __device__ int64_t end(int64_t all) const
+    {
+        return share && (blockIdx.x + 1) * rows < all ? (blockIdx.x + 1) * rows : all;
+    }
+};
+
 template <typename real> static __global__ void __launch_bounds__(256) norm_forward(const ss_norm p)
 {
     SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
@@ -79,28 +118,33 @@ template <typename real> static __global__ void __launch_bounds__(256) norm_forw
 }
 
 /* x_a (+)= r (g - <g> - z <z g>) */
-template <typename real> static __global__ void __launch_bounds__(256) norm_backward(const ss_norm p)
+template <typename real>
+static __global__ void __launch_bounds__(256) norm_backward(const ss_norm p, const column_totals sums)
 {
     SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
-    for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
+    SS_DYNAMIC_SHARED(double, total);
+    sums.clear(total, p.lanes, p.x.cols);
+    for (int64_t i = sums.first(); i < sums.end(p.x.rows); i += sums.step()) {
         const norm_row<real> w = load_row<real>(p, i, shared);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
             const real *y_a = ss_cuda_row<real>(p.y_a, lane, i);
             real       *x_a = ss_cuda_row<real>(p.x_a, lane, i);
             double      sum[2] = { 0, 0 };
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
+            for (int64_t j = threadIdx.x; x_a && j < w.n; j += blockDim.x) {
                 double g = w.scale(j) * (double)y_a[j];
                 sum[0] += g;
                 sum[1] += g * w.z(j);
             }
-            ss_block_sum(sum, shared);
+            if (x_a) ss_block_sum(sum, shared);
             const double mean = w.center(sum[0]), product = sum[1] / (double)w.n;
             for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-                double g = w.scale(j) * (double)y_a[j];
-                put(x_a + j, w.r * (g - mean - w.z(j) * product), p.accumulate_x);
+                double z = w.z(j), a = (double)y_a[j];
+                if (x_a) put(x_a + j, w.r * (w.scale(j) * a - mean - z * product), p.accumulate_x);
+                if (sums.share) sums.add(total, p.lanes, lane, w.n, j, a * z, a);
             }
         }
     }
+    sums.keep(total, p.lanes, p.x.cols);
 }
 
 /* z_t = r (x_t - mean - z c) with mean = <x_t>, c = <z x_t>; 0 without x_t */
@@ -152,10 +196,13 @@ template <typename real> static __global__ void __launch_bounds__(256) norm_tang
 /* x_at (+)= r (g_t - <g_t> - z_t <z g> - z (<z_t g> + <z g_t>)) - r c x_a with x_a = r (g - <g> - z <z g>),
  * g_t = gain_t y_a + gain y_at. moments[lane, row] = mean, c of z_t, for the column sums. */
 template <typename real>
-static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_norm p, double *moments)
+static __global__ void __launch_bounds__(256)
+    norm_tangent_backward(const ss_norm p, double *moments, const column_totals sums)
 {
     SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
-    for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
+    SS_DYNAMIC_SHARED(double, total);
+    sums.clear(total, p.lanes, p.x.cols);
+    for (int64_t i = sums.first(); i < sums.end(p.x.rows); i += sums.step()) {
         const norm_row<real> w = load_row<real>(p, i, shared);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
             const real              *y_a = ss_cuda_row<real>(p.y_a, lane, i);
@@ -167,9 +214,9 @@ static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_nor
                 moments[2 * (lane * p.x.rows + i)] = t.mean;
                 moments[2 * (lane * p.x.rows + i) + 1] = t.c;
             }
-            if (!x_at) continue;
+            if (!x_at && !sums.share) continue;
             double sum[SUMS] = {}; /* g, z g, z_t g, g_t, z g_t */
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
+            for (int64_t j = threadIdx.x; x_at && j < w.n; j += blockDim.x) {
                 double z = w.z(j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
                 double g_t = (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
                 sum[0] += g;
@@ -178,18 +225,22 @@ static __global__ void __launch_bounds__(256) norm_tangent_backward(const ss_nor
                 sum[3] += g_t;
                 sum[4] += z * g_t;
             }
-            ss_block_sum(sum, shared);
+            if (x_at) ss_block_sum(sum, shared);
             const double n = (double)w.n, mean_g = w.center(sum[0]), zg = sum[1] / n;
             const double mean_t = w.center(sum[3]), both = sum[2] / n + sum[4] / n;
             for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-                double z = w.z(j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
-                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
+                double z = w.z(j), z_t = t.at(w, j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
+                double a_t = y_at ? (double)y_at[j] : 0;
+                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + w.scale(j) * a_t;
                 double x_a = w.r * (g - mean_g - z * zg);
-                put(x_at + j, w.r * (g_t - mean_t - t.at(w, j) * zg - z * both) - w.r * t.c * x_a,
-                    p.accumulate_x);
+                if (x_at)
+                    put(x_at + j, w.r * (g_t - mean_t - z_t * zg - z * both) - w.r * t.c * x_a,
+                        p.accumulate_x);
+                if (sums.share) sums.add(total, p.lanes, lane, w.n, j, a_t * z + a * z_t, a_t);
             }
         }
     }
+    sums.keep(total, p.lanes, p.x.cols);
 }
 
 /* Terms of the gradients of gain and bias: y_a z, y_a; their tangents: y_at z + y_a z_t, y_at */
@@ -215,24 +266,50 @@ template <typename real> struct gain_and_bias {
 };
 
 /* The row kernel of a sweep. */
-template <typename real> static ss_status run_rows(ss_queue *q, const ss_norm *p, double *moments)
+template <typename real>
+static ss_status run_rows(ss_queue *q, const ss_norm *p, double *moments, const column_totals &sums)
 {
-    const unsigned blocks = ss_row_blocks(p->x.rows), threads = ss_row_threads(p->x.cols);
+    const int64_t  rows = p->x.rows;
+    const unsigned threads = ss_row_threads(p->x.cols);
+    const unsigned blocks = sums.share ? (unsigned)ss_cuda_blocks(rows, sums.rows) : ss_row_blocks(rows);
+    const size_t   bytes = sums.share ? 8 * (size_t)(sums.terms * p->lanes * p->x.cols) : 0;
     ss_context    *context = q->device->context;
     switch (p->sweep) {
     case SS_FORWARD:
         SS_CUDA_LAUNCH(context, (norm_forward<real>), blocks, threads, 0, q->stream, *p);
         return SS_OK;
     case SS_BACKWARD:
-        if (p->x_a.data) SS_CUDA_LAUNCH(context, (norm_backward<real>), blocks, threads, 0, q->stream, *p);
+        if (p->x_a.data || sums.share)
+            SS_CUDA_LAUNCH(context, (norm_backward<real>), blocks, threads, bytes, q->stream, *p, sums);
         return SS_OK;
     case SS_TANGENT_FORWARD:
         SS_CUDA_LAUNCH(context, (norm_tangent_forward<real>), blocks, threads, 0, q->stream, *p);
         return SS_OK;
     default:
-        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real>), blocks, threads, 0, q->stream, *p, moments);
+        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real>), blocks, threads, bytes, q->stream, *p, moments,
+                       sums);
         return SS_OK;
     }
+}
+
+/* Rows and column sums in one pass. */
+template <typename real>
+static ss_status run_summed(ss_queue *q, const ss_norm *p, const ss_matrix *const *out,
+                            const bool *accumulate, column_totals sums)
+{
+    const int64_t rows = p->x.rows, each = p->lanes * p->x.cols;
+    void         *share = nullptr;
+    sums.rows = ss_max64(MIN_ROWS, ss_cuda_blocks(rows, MAX_SHARES));
+    const int64_t blocks = ss_cuda_blocks(rows, sums.rows);
+    SS_RETURN(ss_cuda_scratch(q, 8 * ss_max64(1, sums.terms * blocks * each), &share));
+    sums.share = static_cast<double *>(share);
+    if (rows) SS_RETURN(run_rows<real>(q, p, nullptr, sums));
+    const int place[] = { sums.gain, sums.bias };
+    for (int k = 0; k < 2; k++)
+        if (place[k] >= 0)
+            SS_RETURN(ss_cuda_add_shares<real>(q, sums.share + place[k] * blocks * each, blocks, p->lanes,
+                                               p->x.cols, out[k], accumulate[k]));
+    return SS_OK;
 }
 
 template <typename real> ss_status ss_cuda_norm(ss_backend *b, ss_queue *q, const ss_norm *p)
@@ -242,18 +319,23 @@ template <typename real> ss_status ss_cuda_norm(ss_backend *b, ss_queue *q, cons
     const bool       accumulate[] = { p->accumulate_gain, p->accumulate_bias };
     const bool       sums = (second || p->sweep == SS_BACKWARD) && (out[0]->data || out[1]->data);
     const int64_t    rows = p->x.rows, cols = p->x.cols;
-    const int64_t    n_moments = sums && second ? 2 * p->lanes * rows : 0;
-    const int64_t    n_shares = sums ? ss_column_scratch(2, p->lanes, rows, cols) : 0;
+    column_totals    totals = { nullptr, 0, -1, -1, 0 };
     void            *scratch = nullptr;
     if (!p->x.data || (!p->saved.data && p->sweep != SS_FORWARD) ||
         (p->sweep == SS_BACKWARD && !p->y_a.data) || p->sweep > SS_TANGENT_BACKWARD)
         return ss_fail(b->context, SS_ERROR_INTERNAL, "norm: sweep %d lacks an operand", (int)p->sweep);
     SS_RETURN(ss_cuda_enter(b, &q));
     if (cols == 0) return SS_OK;
-    if (sums) SS_RETURN(ss_cuda_scratch(q, 8 * (n_moments + n_shares), &scratch));
+    if (!sums) return rows ? run_rows<real>(q, p, nullptr, totals) : SS_OK;
+    if (out[0]->data) totals.gain = totals.terms++;
+    if (out[1]->data) totals.bias = totals.terms++;
+    if (totals.terms * p->lanes * cols <= TOTALS) return run_summed<real>(q, p, out, accumulate, totals);
+
+    const int64_t n_moments = second ? 2 * p->lanes * rows : 0;
+    SS_RETURN(ss_cuda_scratch(q, 8 * (n_moments + ss_column_scratch(2, p->lanes, rows, cols)), &scratch));
     double *moments = n_moments ? static_cast<double *>(scratch) : nullptr;
-    if (rows) SS_RETURN(run_rows<real>(q, p, moments));
-    if (!sums) return SS_OK;
+    totals.gain = totals.bias = -1;
+    if (rows) SS_RETURN(run_rows<real>(q, p, moments, totals));
     const gain_and_bias<real> f = { *p, moments };
     return ss_cuda_column_sums<real>(q, p->lanes, rows, cols, f, static_cast<double *>(scratch) + n_moments,
                                      out, accumulate);

@@ -180,8 +180,9 @@ typedef struct ss_ritz {
 struct ss_eigen_result {
     ss_eigen_method method; /* as carried out */
     ss_eigen_reason reason;
-    bool            estimates; /* three-vector mode: ritz come from T and prove nothing by themselves */
-    int64_t         basis;     /* m in use; 0 in three-vector mode */
+    bool            estimates;     /* three-vector mode: ritz come from T and prove nothing by themselves */
+    int64_t         basis;         /* m in use; 0 in three-vector mode */
+    bool            basis_on_host; /* its vectors lie in host memory: the backend has too little */
 
     int64_t  size;        /* columns of the basis = order of the Rayleigh matrix */
     ss_ritz *ritz;        /* [size] ascending */
@@ -244,6 +245,11 @@ ss_status ss_eigen_counts(ss_eigen_result *result, double tau, double eta, ss_co
  * scratch.
  */
 int64_t ss_eigen_memory(const ss_operator *op, int64_t m);
+/* Vectors that a search needs beside those of its basis. */
+#define SS_EIGEN_BESIDE 4
+/* Does a search on a device that grants `memory` bytes keep its basis in host memory: does not even the
+ * smallest useful one, for n unknowns, fit beside the vectors at work? */
+bool ss_eigen_basis_on_host(int64_t vector_bytes, int64_t n, int64_t memory);
 /* Vectors of the largest basis for which `memory` bytes suffice (0 = half of what the backend has free); not
  * positive when not even the scratch fits. */
 int64_t ss_eigen_fit(const ss_operator *op, int64_t memory);

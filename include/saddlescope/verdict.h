@@ -173,6 +173,7 @@ typedef struct ss_verdict_curvature {
     double  gamma;         /* gamma(eta); NaN on the dense path */
     int64_t n_start;       /* n without structural zeros, the dimension of the start vector */
     int     basis;         /* m, columns of the Lanczos basis */
+    bool    basis_on_host; /* they lie in host memory: the device has too little */
     int     restarts;      /* of Lanczos */
     int     first_cycle;   /* products of the first, unrestarted cycle, continuation included */
     int     continued;     /* products by which its recurrence was continued, alpha and beta only */

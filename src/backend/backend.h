@@ -91,21 +91,28 @@ typedef enum ss_function {
         SS_FUNCTION_COUNT
 } ss_function;
 
-/*  FORWARD           y    (+)= f(x)
- *  BACKWARD          x_a  (+)= f' y_a                    lanes of y_a and x_a allowed (Gauss-Newton)
- *  TANGENT_FORWARD   y_t  (+)= f' x_t
- *  TANGENT_BACKWARD  x_at (+)= f'' x_t y_a + f' y_at     a term with an absent operand is zero; not both
- * absent */
+/* The bias b of the linear map in front is added on the way, so that x + b and x_t + b_t never lie in memory,
+ * and its adjoints are summed where those of x are made:
+ *
+ *  FORWARD           y    (+)= f(x + b)
+ *  BACKWARD          x_a  (+)= f' y_a                        lanes of y_a and x_a allowed (Gauss-Newton)
+ *  TANGENT_FORWARD   y_t  (+)= f' (x_t + b_t)                either may be absent, not both
+ *  TANGENT_BACKWARD  x_at (+)= f'' (x_t + b_t) y_a + f' y_at a term with an absent operand is zero; not both
+ *                                                            absent
+ *  b_a, b_at (+)= column sums of what x_a, x_at get; of the two outputs either may be absent, not both */
 typedef struct ss_pointwise {
     ss_function function;
     ss_sweep    sweep;
     double      parameter[2]; /* LeakyReLU: slope; Softplus: beta, threshold; ELU: alpha; soft cap: c */
     int64_t     lanes;
-    bool        accumulate;
-    ss_matrix   x, y;       /* primal; functions that derive from y ignore x in all sweeps but FORWARD */
-    ss_matrix   x_t, y_t;   /* [lanes] */
-    ss_matrix   x_a, y_a;   /* plain adjoints; [lanes] in BACKWARD of a Gauss-Newton product */
-    ss_matrix   x_at, y_at; /* [lanes] */
+    bool        accumulate, accumulate_bias;
+    ss_matrix   x, y;            /* primal; functions that derive from y ignore x in all sweeps but FORWARD */
+    ss_matrix   bias;            /* 1 x cols; absent = 0; ignored where x is */
+    ss_matrix   x_t, y_t;        /* [lanes] */
+    ss_matrix   bias_t;          /* [lanes] 1 x cols */
+    ss_matrix   x_a, y_a;        /* plain adjoints; [lanes] in BACKWARD of a Gauss-Newton product */
+    ss_matrix   x_at, y_at;      /* [lanes] */
+    ss_matrix   bias_a, bias_at; /* 1 x cols; lanes as x_a, x_at */
 } ss_pointwise;
 
 /* ---- Normalisation over the columns of each row: LayerNorm or RMSNorm (reference 4) ----
@@ -262,6 +269,10 @@ typedef struct ss_backend_class {
     ss_status (*allocate)(ss_backend *b, int64_t bytes, void **memory);
     void (*release)(ss_backend *b, void *memory); /* NULL allowed */
     int64_t (*memory_available)(ss_backend *b);   /* bytes that may still be taken */
+    /* Host memory for transfers: with it an upload or download of a queue runs beside the work of others and
+     * the host (pinned); with any other host memory the backend may have to wait. */
+    ss_status (*allocate_host)(ss_backend *b, int64_t bytes, void **memory);
+    void (*release_host)(ss_backend *b, void *memory); /* NULL allowed; its transfers are over */
 
     /* Queues and events. The queue NULL is the default queue. */
     ss_status (*queue_create)(ss_backend *b, ss_queue **queue);
@@ -313,6 +324,9 @@ typedef struct ss_backend_class {
      */
     ss_status (*add)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x, double beta,
                      const ss_matrix *y);
+    /* z := alpha x + beta y, or z += that, in one pass; x and y may broadcast rows or lanes. */
+    ss_status (*sum)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x, double beta,
+                     const ss_matrix *y, bool accumulate, const ss_matrix *z);
     /* z := alpha x o y + beta z (elementwise); x and y may broadcast rows or lanes. */
     ss_status (*multiply)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
                           const ss_matrix *y, double beta, const ss_matrix *z);
@@ -370,6 +384,46 @@ typedef struct ss_backend_class {
     ss_status (*symmetric_eigen)(ss_backend *b, ss_queue *q, int64_t n, double *a, bool vectors,
                                  double *eigenvalues);
 } ss_backend_class;
+
+/* The entries that a backend has once for each real type, by name and types: what the backends' files declare
+ * them and fill their classes with. */
+/* clang-format off */
+#define SS_REAL_PRIMITIVES(row) \
+    row(gemm, (ss_backend *, ss_queue *, const ss_gemm *)) \
+    row(pointwise, (ss_backend *, ss_queue *, const ss_pointwise *)) \
+    row(norm, (ss_backend *, ss_queue *, const ss_norm *)) \
+    row(loss, (ss_backend *, ss_queue *, const ss_loss *)) \
+    row(sample_targets, (ss_backend *, ss_queue *, ss_loss_kind, const ss_matrix *, uint64_t, int64_t, \
+                         int64_t *, const ss_matrix *)) \
+    row(add, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *)) \
+    row(sum, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *, bool, \
+              const ss_matrix *)) \
+    row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                   const ss_matrix *)) \
+    row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
+    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
+                      const ss_matrix *)) \
+    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
+                       const ss_matrix *)) \
+    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
+    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                    const ss_matrix *)) \
+    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
+                  const ss_matrix *)) \
+    row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
+    row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
+    row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \
+                     void *)) \
+    row(block_combine, (ss_backend *, ss_queue *, int64_t, int64_t, int64_t, void *, int64_t, const double *)) \
+    row(axpby, (ss_backend *, ss_queue *, int64_t, double, const void *, double, void *)) \
+    row(random_normal, (ss_backend *, ss_queue *, const ss_layout *, uint64_t, uint64_t, void *)) \
+    row(find_nonfinite, (ss_backend *, ss_queue *, int64_t, const void *, int64_t *)) \
+    row(count_sign_changes, (ss_backend *, ss_queue *, int64_t, const void *, const void *, int64_t *)) \
+    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
+               const ss_heads *)) \
+    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
+    row(place, (ss_backend *, ss_queue *, void *, const void *, ss_type, int64_t, double, const void *))
+/* clang-format on */
 
 struct ss_backend {
 #ifdef __cplusplus

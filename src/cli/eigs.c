@@ -87,6 +87,7 @@ static void summarise(const ss_workload *w, const ss_operator *op, const ss_eige
     r->products = found->products;
     r->restarts = found->restarts;
     r->basis = found->basis;
+    r->basis_on_host = found->basis_on_host;
     r->seconds = found->seconds_total;
     r->seconds_operator = found->seconds_operator;
 }

@@ -130,6 +130,19 @@ static int64_t products_needed(int64_t n, double resolution)
     return ss_min64((int64_t)ceil(k), n);
 }
 
+/* Where the vectors of a search will lie, from the memory that is granted or half of what is free, as the
+ * eigensolver takes it. */
+static void place_basis(ss_workload *w, bool device, ss_info_result *r)
+{
+    enum { MOST = 64 };
+    int64_t bytes = ss_objective_layout(w->objective)->padded * (int64_t)ss_real_size(w->options.precision);
+    int64_t memory = w->options.memory > 0 ? w->options.memory : r->memory_free / 2;
+    int64_t n = ss_network_n(w->network), fit = memory / bytes - SS_EIGEN_BESIDE;
+    r->basis_on_host = device && ss_eigen_basis_on_host(bytes, n, memory);
+    r->basis = ss_min64(n, r->basis_on_host ? MOST : ss_max64(0, ss_min64(fit, MOST)));
+    r->basis_bytes = (r->basis + 1) * bytes;
+}
+
 /* Three float64 products confirm: both ends and the operator's own error. */
 static ss_status list_efforts(ss_workload *w, const ss_gpu *gpu, ss_info_result *r)
 {
@@ -152,6 +165,33 @@ fail:
     return status;
 }
 
+/* Without a network: the machine alone. */
+static ss_status describe_device(ss_context *context, const ss_settings *settings)
+{
+    ss_status   status = SS_OK;
+    ss_backend *backend = NULL;
+    ss_text     text;
+    const char *device = ss_text_of(settings, DEVICE);
+
+    ss_text_init(context, &text);
+    for (int i = 0; i < SS_OPTION_COUNT; i++) {
+        bool of_the_machine =
+            i == SS_OPTION_DEVICE || i == SS_OPTION_THREADS || i == SS_OPTION_QUIET || i == SS_OPTION_VERBOSE;
+        if (settings->option[i].given && !of_the_machine)
+            SS_FAIL(context, SS_ERROR_USAGE, "NETWORK is missing (--%s belongs to one)",
+                    ss_option_row((ss_option_id)i)->name);
+    }
+    SS_TRY(ss_backend_open(context, device, SS_FLOAT32, &backend));
+    ss_report_device(&text, device, backend->class->describe(backend),
+                     backend->class->memory_available(backend), ss_context_threads(context));
+    SS_TRY(text.status);
+    fputs(text.bytes, stdout);
+fail:
+    ss_backend_close(backend);
+    ss_text_release(&text);
+    return status;
+}
+
 ss_status ss_command_info(ss_context *context, const ss_settings *settings, int *exit_status)
 {
     ss_status      status = SS_OK;
@@ -163,6 +203,7 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     bool           here = !ss_given(settings, FOR);
 
     (void)exit_status;
+    if (settings->network == NULL) return describe_device(context, settings);
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, false, &workload));
     SS_TRY(list_parameters(&workload, &result));
@@ -173,6 +214,10 @@ ss_status ss_command_info(ss_context *context, const ss_settings *settings, int 
     } else {
         SS_TRY(assume_rates(&workload, &gpu, &planned_for, &result));
     }
+    place_basis(&workload,
+                !here || ss_objective_backend(workload.objective, workload.options.precision)->class->space ==
+                             SS_MEMORY_DEVICE,
+                &result);
     SS_TRY(list_plans(&workload, &result));
     SS_TRY(list_efforts(&workload, here ? NULL : &gpu, &result));
     ss_report_info(&text, &workload.run, &result);

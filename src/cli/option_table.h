@@ -65,9 +65,10 @@
         "Evaluates the loss on a line or over a plane through the weights, spanned by eigenvectors, the gradient, " \
         "random or given directions, or towards another checkpoint, and the Taylor model of gradient and Hessian at " \
         "the same points: what the curvature means, and how far. Everything is computed in float64.") \
-    row(INFO, "info", "NETWORK", ss_command_info, \
+    row(INFO, "info", "[NETWORK]", ss_command_info, \
         "objective, parameters, plans with memory and flops", \
-        "Says what was understood of network and data, and what a product would cost, without computing one.") \
+        "Says what was understood of network and data, and what a product would cost, without computing one. Without " \
+        "NETWORK: the device, its libraries and its free memory.") \
     row(BENCH, "bench", "NETWORK", ss_command_bench, \
         "timings of loss, gradient and products, in CSV", \
         "Times loss, gradient, Hessian and Gauss-Newton products, interleaved. With --interactive it prints " \

@@ -350,7 +350,7 @@ static ss_status choose_loss(emitter *e)
 static ss_status emitter_create(emitter *e, ss_program *p)
 {
     ss_status       status = SS_OK;
-    const ss_graph *g = p->problem->graph;
+    const ss_graph *g = &p->network;
     *e = (emitter){ .program = p,
                     .graph = g,
                     .loss = &p->loss,

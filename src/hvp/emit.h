@@ -1,7 +1,7 @@
-/* What the two halves of the emitter share: its state, and the ways to add to the program.
+/* What the files of the emitter share: its state, and the ways to add to the program.
  *
  * emit.c decides which sweeps a program consists of and in which order; emit_sweep.c writes one of them down
- * with its operands. Private to these two files. */
+ * with its operands; emit_add.c adds buffers, operands and steps. Private to these files. */
 #ifndef SS_HVP_EMIT_H
 #define SS_HVP_EMIT_H
 
@@ -17,7 +17,7 @@ typedef struct batch_map {
 
 typedef struct emitter {
     ss_program     *program;
-    const ss_graph *graph;
+    const ss_graph *graph;     /* the program's */
     const ss_node  *loss;      /* the program's, standing in for the graph's last node */
     ss_step_list   *list;      /* where steps go now */
     int64_t         real_size; /* bytes */

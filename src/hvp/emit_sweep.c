@@ -3,123 +3,6 @@
  * never comes into existence. */
 #include "hvp/emit.h"
 
-/* ---- Buffers, operands, steps ---- */
-
-/* Makes room for one more element of an array that holds `count`, doubling its capacity from `start` on. */
-static ss_status make_room(ss_context *context, int64_t count, int64_t start, size_t size, int64_t *capacity,
-                           void **array)
-{
-    ss_status status = SS_OK;
-    int64_t   wanted = *capacity ? 2 * *capacity : start;
-    if (count < *capacity) return SS_OK;
-    SS_TRY(ss_reallocate(context, wanted, size, array));
-    *capacity = wanted;
-fail:
-    return status;
-}
-
-ss_status ss_emit_add_buffer(ss_program *p, ss_slot slot, int64_t bytes, bool laned, int64_t lane_stride,
-                             int64_t offset, int32_t *number)
-{
-    ss_status status = SS_OK;
-    SS_TRY(make_room(p->context, p->n_buffers, 64, sizeof *p->buffers, &p->buffer_capacity,
-                     (void **)&p->buffers));
-    p->buffers[p->n_buffers] = (ss_buffer){ .slot = slot,
-                                            .laned = laned,
-                                            .bytes = bytes,
-                                            .lane_stride = lane_stride,
-                                            .offset = offset,
-                                            .first = -1,
-                                            .last = -1 };
-    *number = (int32_t)p->n_buffers++;
-fail:
-    return status;
-}
-
-ss_status ss_emit_add_operand(ss_program *p, const ss_operand *operand)
-{
-    ss_status status = SS_OK;
-    SS_TRY(make_room(p->context, p->n_operands, 256, sizeof *p->operands, &p->operand_capacity,
-                     (void **)&p->operands));
-    p->operands[p->n_operands++] = *operand;
-fail:
-    return status;
-}
-
-/* Adds a step; its operands are the ones added since `first_operand`. */
-ss_status ss_emit_add_step(emitter *e, const ss_step *step)
-{
-    ss_status     status = SS_OK;
-    ss_step_list *list = e->list;
-    SS_TRY(make_room(e->program->context, list->count, 64, sizeof *list->steps, &list->capacity,
-                     (void **)&list->steps));
-    list->steps[list->count] = *step;
-    list->steps[list->count].n_operands = (int32_t)(e->program->n_operands - step->first_operand);
-    list->count++;
-fail:
-    return status;
-}
-
-ss_step ss_emit_new_step(const emitter *e, ss_step_kind kind, int32_t micro_batch, int64_t samples)
-{
-    return (ss_step){ .kind = kind,
-                      .parameter = -1,
-                      .micro_batch = micro_batch,
-                      .layer = -1,
-                      .samples = samples,
-                      .first_operand = e->program->n_operands };
-}
-
-/* A contiguous operand of one dimension. */
-ss_operand ss_emit_flat_operand(int32_t buffer, int64_t element, int64_t count, bool output)
-{
-    ss_operand operand = { .buffer = buffer, .output = output, .element = element };
-    operand.tensor.rank = 1;
-    operand.tensor.shape[0] = count;
-    operand.tensor.stride[0] = 1;
-    return operand;
-}
-
-int32_t ss_emit_base_of(const ss_graph *g, int32_t value)
-{
-    return g->values[value].base >= 0 ? g->values[value].base : value;
-}
-
-/* The tensor of a value for `samples` samples: [samples, shape...]. */
-ss_operand ss_emit_value_operand(const emitter *e, int32_t which, int32_t buffer, int32_t value,
-                                 int64_t samples, bool output)
-{
-    const ss_value *v = &e->graph->values[value];
-    ss_operand      operand = { .which = which, .buffer = buffer, .output = output };
-    operand.tensor.rank = v->rank + 1;
-    operand.tensor.shape[0] = samples;
-    operand.tensor.stride[0] = e->graph->values[ss_emit_base_of(e->graph, value)].count;
-    int64_t stride = 1;
-    for (int32_t i = v->rank - 1; i >= 0; i--) {
-        operand.tensor.shape[i + 1] = v->shape[i];
-        operand.tensor.stride[i + 1] = v->base >= 0 ? v->view_stride[i] : stride;
-        stride *= v->shape[i];
-    }
-    operand.element = v->base >= 0 ? v->view_offset : 0;
-    operand.wide = v->integer;
-    return operand;
-}
-
-ss_operand ss_emit_parameter_operand(const emitter *e, int32_t which, int32_t buffer, int32_t parameter,
-                                     bool output)
-{
-    const ss_array *array = &e->graph->parameters[parameter].array;
-    ss_operand      operand = { .which = which, .buffer = buffer, .output = output, .accumulate = output };
-    operand.tensor.rank = array->rank;
-    int64_t stride = 1;
-    for (int32_t i = array->rank - 1; i >= 0; i--) {
-        operand.tensor.shape[i] = array->shape[i];
-        operand.tensor.stride[i] = stride;
-        stride *= array->shape[i];
-    }
-    return operand;
-}
-
 static ss_status new_value_buffer(emitter *e, batch_map *m, int32_t value, bool laned, int32_t *buffer)
 {
     ss_status status = SS_OK;
@@ -129,19 +12,6 @@ static ss_status new_value_buffer(emitter *e, batch_map *m, int32_t value, bool 
         SS_FAIL(e->program->context, SS_ERROR_REFUSED, "a micro-batch of %lld samples overflows 63 bits",
                 (long long)m->samples);
     SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, laned, laned ? elements : 0, 0, buffer));
-fail:
-    return status;
-}
-
-/* On a device stored bytes arrive in a raw buffer before they are converted: the step's last operand. */
-ss_status ss_emit_add_raw(emitter *e, int64_t bytes)
-{
-    ss_status status = SS_OK;
-    int32_t   buffer;
-    if (e->program->backend->class->space == SS_MEMORY_HOST) return SS_OK;
-    SS_TRY(ss_emit_add_buffer(e->program, SS_SLOT_ARENA, bytes, false, 0, 0, &buffer));
-    ss_operand operand = ss_emit_flat_operand(buffer, 0, bytes, true);
-    SS_TRY(ss_emit_add_operand(e->program, &operand));
 fail:
     return status;
 }
@@ -223,7 +93,7 @@ static ss_mask existing(const emitter *e, const batch_map *m, const ss_node *nod
 /* The loss is a copy outside the graph's array (ss_program.loss); its bookkeeping is that of the original. */
 static const ss_node *acting(const emitter *e, const ss_node *node)
 {
-    return node == e->program->problem->loss ? e->loss : node;
+    return node == &e->graph->nodes[e->graph->n_nodes - 1] ? e->loss : node;
 }
 
 /* Outputs that a sweep can have, whether or not they are zero or wanted. */
@@ -422,7 +292,7 @@ ss_status ss_emit_sample(emitter *e, int32_t mb)
 {
     ss_status         status = SS_OK;
     const ss_problem *problem = e->program->problem;
-    const ss_node    *node = problem->loss;
+    const ss_node    *node = &e->graph->nodes[e->graph->n_nodes - 1];
     batch_map        *m = &e->maps[mb];
     int64_t           rows = m->samples * problem->rows;
     bool              ids = e->loss->attributes.class_ids;
@@ -447,6 +317,37 @@ fail:
     return status;
 }
 
+/* Inputs among those wanted whose adjoint, equal to the output's, takes over its memory: nobody reads the
+ * output's adjoint after this sweep. That is so for second-order and laned adjoints always, for plain ones
+ * where the node's other sweeps follow at once: in the prologue of a product they would come with the body.
+ */
+static ss_mask passing(const emitter *e, const batch_map *m, const ss_node *node, ss_mask want,
+                       ss_derivative d, bool laned)
+{
+    const ss_graph *g = e->graph;
+    ss_derivative   held = d == SS_ADJOINT && e->gauss_newton ? SS_ADJOINT_TANGENT : d;
+    ss_mask         set = 0;
+    if (!node->op->passes || e->program->options.unfused || (!laned && e->list != &e->program->body))
+        return 0;
+    for (int32_t i = 0; i < node->n_inputs && !set; i++) {
+        int32_t value = node->input[i];
+        bool    again = false; /* the same value twice: one of the two must be added */
+        for (int32_t k = 0; k < node->n_inputs; k++) again = again || (k != i && node->input[k] == value);
+        if ((want & SS_BIT(d, SS_X + i)) && node->op->passes(node, i) && !again &&
+            g->values[value].base < 0 && m->value[held][value] < 0)
+            set |= SS_BIT(d, SS_X + i);
+    }
+    return set;
+}
+
+static void pass_adjoints(const emitter *e, batch_map *m, const ss_node *node, ss_mask passed,
+                          ss_derivative d)
+{
+    ss_derivative held = d == SS_ADJOINT && e->gauss_newton ? SS_ADJOINT_TANGENT : d;
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        if (passed & SS_BIT(d, SS_X + i)) m->value[held][node->input[i]] = m->value[held][node->output];
+}
+
 ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sweep)
 {
     ss_status      status = SS_OK;
@@ -458,15 +359,20 @@ ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sw
     for (int which = 0; which < SS_OPERAND_COUNT; which++)
         if ((possible >> which & 1) && as->op->needs(as, sweep, have, (ss_mask)1 << which))
             want |= (ss_mask)1 << which;
-    if (!want) return SS_OK;
+    bool          back = sweep == SS_BACKWARD || sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE;
+    ss_derivative d = sweep == SS_BACKWARD ? SS_ADJOINT : SS_ADJOINT_TANGENT;
+    ss_mask       passed = back ? passing(e, m, node, want, d, laned) : 0;
+    want &= ~passed;
+    if (!want) {
+        pass_adjoints(e, m, node, passed, d);
+        return SS_OK;
+    }
     ss_mask reads = as->op->needs(as, sweep, have, want);
 
     int32_t adjoint[SS_MAX_INPUTS] = { 0 };
     bool    accumulate[SS_MAX_INPUTS] = { 0 };
     SS_TRY(stream_in(e, node));
-    if (sweep == SS_BACKWARD || sweep == SS_TANGENT_BACKWARD || sweep == SS_CURVATURE)
-        SS_TRY(prepare_adjoints(e, m, mb, node, want, sweep == SS_BACKWARD ? SS_ADJOINT : SS_ADJOINT_TANGENT,
-                                laned, adjoint, accumulate));
+    if (back) SS_TRY(prepare_adjoints(e, m, mb, node, want, d, laned, adjoint, accumulate));
     ss_step step = ss_emit_new_step(e, SS_STEP_SWEEP, mb, m->samples);
     step.sweep = sweep;
     step.node = as;
@@ -480,6 +386,7 @@ ss_status ss_emit_sweep(emitter *e, int32_t mb, const ss_node *node, ss_sweep sw
     SS_TRY(add_workspace(e, m, as, sweep, laned));
     SS_TRY(ss_emit_add_step(e, &step));
     SS_TRY(stream_out(e, node));
+    pass_adjoints(e, m, node, passed, d);
 fail:
     return status;
 }

@@ -132,6 +132,7 @@ ss_status ss_program_compile(ss_context *context, ss_backend *backend, const ss_
         SS_FAIL(context, SS_ERROR_INPUT, "none of the %lld samples has a counted target",
                 (long long)p->samples);
     staging_size(p);
+    SS_TRY(ss_program_fuse(p));
     SS_TRY(ss_program_emit(p));
     ss_program_prune(p);
     SS_TRY(ss_program_place(p));
@@ -149,6 +150,7 @@ void ss_program_destroy(ss_program *p)
     if (!p) return;
     ss_program_release(p);
     ss_free(p->context, (void *)(uintptr_t)p->options.samples.index);
+    ss_free(p->context, p->network.nodes);
     ss_free(p->context, p->prologue.steps);
     ss_free(p->context, p->body.steps);
     ss_free(p->context, p->buffers);

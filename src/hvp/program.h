@@ -1,7 +1,7 @@
 /* A program, not a tape: network + samples + memory budget compiled into two flat lists of steps.
  *
- * The prologue runs once per point, the body once per product (of up to `lanes` vectors). Compilation has
- * four passes:
+ * The prologue runs once per point, the body once per product (of up to `lanes` vectors). Nodes that run as
+ * one are fused first (fuse.c); then compilation has four passes:
  *
  *   emit   (emit.c)   writes every step that could be of use, in the order of the plan (micro-batch by
  * micro-batch; what a micro-batch caches goes to the prologue, what it recomputes to the body), with all the
@@ -37,6 +37,7 @@ typedef struct ss_program_options {
     int64_t  segment; /* nodes per checkpoint segment, 0 = about the square root of their number */
     uint64_t label_seed;  /* Monte-Carlo Fisher */
     bool     keep_logits; /* a head's forward sweep keeps its logits for the later ones */
+    bool     unfused;     /* every node of the graph by itself, and all adjoints copied: what tests compare */
 } ss_program_options;
 
 /* Where a buffer lives. */
@@ -112,6 +113,7 @@ typedef struct ss_program {
     ss_context        *context;
     ss_backend        *backend; /* borrowed */
     const ss_problem  *problem; /* borrowed */
+    ss_graph           network; /* the problem's with nodes fused (fuse.c); owns the array of nodes alone */
     ss_program_options options; /* samples.index is the program's own copy */
     ss_node      loss;    /* the problem's as this program wants it: sampled labels, kept logits, residual */
     int64_t      samples; /* evaluated */
@@ -159,7 +161,8 @@ void      ss_program_release(ss_program *program);
 void ss_program_set_point(ss_program *program, const ss_point *point);
 
 /* Runs the prologue if need be and the body once for `lanes` <= options.lanes vectors: v and hv padded,
- * device, columns ldv and ldhv apart. LOSS: both NULL; GRADIENT: v NULL. */
+ * device, columns ldv and ldhv apart. LOSS: both NULL; GRADIENT: v NULL. A product is queued, on the default
+ * queue; everything else is there on return. */
 ss_status ss_program_run(ss_program *program, int lanes, const void *v, int64_t ldv, void *hv, int64_t ldhv);
 
 /* Prints one line per step. */
@@ -183,6 +186,7 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
                           const ss_plan_request *request, ss_program **program);
 
 /* ---- The passes (private to hvp/) ---- */
+ss_status ss_program_fuse(ss_program *program);
 ss_status ss_program_emit(ss_program *program);
 void      ss_program_prune(ss_program *program);
 ss_status ss_program_place(ss_program *program);

@@ -469,6 +469,7 @@ ss_status ss_program_run(ss_program *p, int lanes, const void *v, int64_t ldv, v
     p->decay_loss = p->problem->frozen_decay;
     p->kinks = p->units = 0;
     SS_TRY(run_body(p, &x));
+    if (p->options.computation == SS_COMPUTE_PRODUCT) return SS_OK;
     if (p->row_loss)
         SS_TRY(p->backend->class->download(p->backend, NULL, p->row_loss,
                                            (char *)p->arena + p->buffers[p->row_loss_buffer].offset,

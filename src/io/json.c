@@ -1,11 +1,11 @@
 /* Configuration files in JSON; see json.h. */
 #define _POSIX_C_SOURCE 200809L
 #include "io/json.h"
+#include "base/json_text.h"
 #include "io/archive.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ ss_status ss_json_parse(ss_context *context, const char *path, const void *bytes
     SS_TRY(ss_copy_string(context, path, &made->path));
     made->root = json_loadb(bytes, (size_t)size, JSON_REJECT_DUPLICATES, &error);
     if (made->root == NULL) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        if (ss_json_out_of_memory(&error))
             SS_FAIL(context, SS_ERROR_MEMORY, "%s: no memory to parse it", path);
         SS_FAIL(context, SS_ERROR_INPUT, "%s:%d:%d: not valid JSON: %s", path, error.line, error.column,
                 ss_quote(error.text, reason));

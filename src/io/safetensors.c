@@ -2,9 +2,9 @@
  * of its reference implementation (Metadata::validate): header of at most 100 MB inside the file, an object
  * of {dtype, shape, data_offsets} and string metadata, every name once, size = product of the shape, and the
  * arrays, in the order of their offsets, cover the data without hole, overlap or rest. */
+#include "base/json_text.h"
 #include "io/archive_private.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,7 +185,7 @@ static ss_status parse_header(ss_archive *archive, const char *text, int64_t len
                        (long long)length);
     *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (*header != NULL) return SS_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
+    if (ss_json_out_of_memory(&error))
         return ss_fail(archive->context, SS_ERROR_MEMORY, "%s: no memory for the header", archive->path);
     return ss_archive_fail(archive, "header: byte %d: %s", error.position + 8, ss_quote(error.text, reason));
 }

@@ -1,9 +1,9 @@
 /* Writing safetensors; see safetensors.h. The header comes from jansson, so that every name is escaped as
  * JSON wants it; keys stand in the order of the data. */
 #include "io/safetensors.h"
+#include "base/json_text.h"
 #include "base/output.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +98,7 @@ static ss_status add_array(ss_context *context, const char *path, json_t *header
                              "data_offsets", (json_int_t)row->begin, end));
 }
 
-/* The header's text; the caller gives it back with free (it comes from jansson). */
+/* The header's text, in a block of the context. */
 static ss_status make_header(ss_context *context, const char *path, const ss_array *arrays, int64_t count,
                              const layout_row *rows, const ss_metadata *metadata, int64_t n_metadata,
                              char **text)
@@ -109,8 +109,7 @@ static ss_status make_header(ss_context *context, const char *path, const ss_arr
     SS_TRY(add_metadata(context, path, header, metadata, n_metadata));
     for (int64_t i = 0; i < count; i++)
         SS_TRY(add_array(context, path, header, &arrays[rows[i].index], &rows[i]));
-    *text = json_dumps(header, JSON_COMPACT);
-    if (*text == NULL) SS_FAIL(context, SS_ERROR_MEMORY, "%s: no memory for the header", path);
+    SS_TRY(ss_json_dump(context, path, header, JSON_COMPACT, text, NULL));
 fail:
     json_decref(header);
     return status;
@@ -166,7 +165,7 @@ ss_status ss_safetensors_write_from(ss_context *context, const char *path, const
     SS_TRY(ss_output_commit(&output));
 fail:
     ss_output_abort(&output);
-    free(header);
+    ss_free(context, header);
     ss_free(context, piece);
     ss_free(context, rows);
     return status;

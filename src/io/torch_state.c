@@ -5,9 +5,9 @@
  * there is none of them, the tensors of the outermost dictionary are. Dictionaries in dictionaries are
  * flattened with dots. `_orig_mod.` (torch.compile) is taken out of every name, `module.` (data parallel) off
  * the front when all names begin with it. */
+#include "base/json_text.h"
 #include "io/torch.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,13 +343,10 @@ static ss_status keep_scalars(ss_archive *archive, ss_pickle_value *root)
     ss_status status = SS_OK;
     scalars   s = { .archive = archive };
     json_t   *json = NULL;
-    char     *text = NULL;
     SS_TRY(to_json(&s, root, 0, &json));
     if (json == NULL || json_object_size(json) == 0) goto fail;
-    if ((text = json_dumps(json, JSON_COMPACT)) == NULL) SS_TRY(no_memory(&s));
-    SS_TRY(ss_copy_string(archive->context, text, &archive->scalars));
+    SS_TRY(ss_json_dump(archive->context, archive->path, json, JSON_COMPACT, &archive->scalars, NULL));
 fail:
-    free(text);
     json_decref(json);
     return status;
 }

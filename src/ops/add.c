@@ -56,21 +56,26 @@ static ss_mask needs(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask 
 /* y (+)= alpha x0 + beta x1, absent terms left out. */
 static ss_status ahead(const ss_call *call, ss_sweep sweep)
 {
-    ss_status     status = SS_OK;
-    ss_derivative d = derivative_of(sweep);
-    ss_frame      f;
-    ss_matrix     x, y;
+    ss_status               status = SS_OK;
+    ss_derivative           d = derivative_of(sweep);
+    const ss_backend_class *c = call->backend->class;
+    ss_frame                f;
+    ss_matrix               x[2] = { { 0 } }, y;
     SS_TRY(ss_frame_begin(&f, &ss_op_add, sweep, call));
     int64_t columns = ss_frame_row_width(&f);
     bool    accumulate = ss_frame_accumulates(&f, d, SS_Y);
     SS_TRY(ss_frame_matrix(&f, d, SS_Y, columns, &y));
-    for (int32_t i = 0; i < call->node->n_inputs && y.data != NULL; i++) {
-        SS_TRY(ss_frame_matrix(&f, d, SS_X + i, columns, &x));
-        if (x.data == NULL) continue;
-        SS_TRY(call->backend->class->add(call->backend, call->queue, y.lane_stride != 0 ? call->lanes : 1,
-                                         factor_of(call->node, i), &x, accumulate ? 1.0 : 0.0, &y));
-        accumulate = true;
-    }
+    if (y.data == NULL) return SS_OK;
+    for (int32_t i = 0; i < call->node->n_inputs; i++)
+        SS_TRY(ss_frame_matrix(&f, d, SS_X + i, columns, &x[i]));
+    int64_t lanes = y.lane_stride != 0 ? call->lanes : 1;
+    double  alpha = factor_of(call->node, 0), beta = factor_of(call->node, 1);
+    if (x[0].data != NULL && x[1].data != NULL)
+        return c->sum(call->backend, call->queue, lanes, alpha, &x[0], beta, &x[1], accumulate, &y);
+    int one = x[0].data != NULL ? 0 : 1;
+    if (x[one].data != NULL)
+        SS_TRY(c->add(call->backend, call->queue, lanes, factor_of(call->node, one), &x[one],
+                      accumulate ? 1.0 : 0.0, &y));
 fail:
     return status;
 }
@@ -96,11 +101,17 @@ fail:
     return status;
 }
 
+/* Where the factor is 1 the adjoint of the sum is that of the term. */
+static bool passes(const ss_node *node, int32_t input)
+{
+    return factor_of(node, input) == 1.0;
+}
+
 static ss_status sweep(const ss_call *call, ss_sweep which)
 {
     return which == SS_FORWARD || which == SS_TANGENT_FORWARD ? ahead(call, which) : back(call, which);
 }
 
 const ss_op ss_op_add = {
-    .name = "add", .kind = SS_OP_LINEAR, .infer = infer, .needs = needs, .sweep = sweep
+    .name = "add", .kind = SS_OP_LINEAR, .infer = infer, .needs = needs, .sweep = sweep, .passes = passes
 };

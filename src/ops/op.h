@@ -123,14 +123,17 @@ typedef struct ss_op {
      * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. `needs` does not
      * name it: it is there whenever this is not 0. */
     int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
+    /* Is the input's adjoint the output's, unchanged (a residual)? Then it may take over its memory instead
+     * of being copied. NULL = of no input. */
+    bool (*passes)(const ss_node *node, int32_t input);
 } ss_op;
 
 /* The operators (one file each under ops/). */
-extern const ss_op ss_op_linear; /* y = x w' (+ b)       X: x, W: w [out, in] ([in, out]: transposed), b [out]
-                                    or absent */
+extern const ss_op ss_op_linear; /* y = x w' (+ b) (+ r)  X: x and, optional, the residual r that it is added
+                                    to; W: w [out, in] ([in, out]: transposed), b [out] or absent */
 extern const ss_op ss_op_add;    /* y = alpha x0 + beta x1 */
 extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
-extern const ss_op ss_op_pointwise; /* y = f(x) */
+extern const ss_op ss_op_pointwise; /* y = f(x + b)         X: x, W: b along the last dimension, or absent */
 extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */
 extern const ss_op ss_op_loss;      /* mse, cross-entropy, bce_with_logits */
 

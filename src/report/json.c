@@ -1,4 +1,5 @@
 /* The result as JSON, and the documentation of its schema. */
+#include "base/json_text.h"
 #include "base/output.h"
 #include "report/run_fields.h"
 
@@ -8,7 +9,11 @@
 static json_t *texts_json(const ss_run_option *option)
 {
     json_t *array = json_array();
-    for (int64_t i = 0; i < option->n_texts; i++) json_array_append_new(array, json_string(option->texts[i]));
+    for (int64_t i = 0; array != NULL && i < option->n_texts; i++)
+        if (json_array_append_new(array, json_string(option->texts[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
     return array;
 }
 
@@ -60,19 +65,18 @@ ss_status ss_report_json(ss_context *context, const char *path, const ss_run *ru
 {
     ss_status status = SS_OK;
     char     *text = NULL;
+    size_t    length = 0;
     json_t   *document = document_json(run, complete, fields, result);
     /* A path that is no UTF-8 is the only input that jansson refuses; it is not worth losing the result for.
      */
     if (document == NULL)
         SS_FAIL(context, SS_ERROR_MEMORY, "%s: the result does not fit into memory, or a name is not UTF-8",
                 path);
-    text = json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-    if (text == NULL) SS_FAIL(context, SS_ERROR_MEMORY, "%s: the result does not fit into memory", path);
-    size_t length = strlen(text);
+    SS_TRY(ss_json_dump(context, path, document, JSON_INDENT(1) | JSON_REAL_PRECISION(17), &text, &length));
     text[length++] = '\n'; /* the place of the zero: JSON text ends its line */
     SS_TRY(ss_output_file(context, path, text, length));
 fail:
-    free(text);
+    ss_free(context, text);
     json_decref(document);
     return status;
 }

@@ -119,6 +119,7 @@ typedef struct ss_eigs_result {
     double         confidence;  /* 1 - eta */
     double         operator_error;
     int64_t        n, products, restarts, basis;
+    bool           basis_on_host; /* in host memory */
     double         seconds, seconds_operator;
     double        *ritz; /* [n_ritz] all Ritz values, for the picture */
     int64_t        n_ritz;
@@ -171,6 +172,9 @@ typedef struct ss_info_result {
     int64_t            n_efforts;
     const char *planned_for; /* a device that is not here, with its assumed rates; NULL = the device above */
     int64_t     memory_free; /* bytes of the device that may still be taken */
+    bool        basis_on_host; /* the vectors of a search lie in host memory, the device having too little */
+    int64_t     basis;         /* how many there are at most */
+    int64_t     basis_bytes;   /* of all of them */
 } ss_info_result;
 
 /* What escape and polish wrote beside their verdicts. */
@@ -251,6 +255,9 @@ ss_status ss_report_study_plot(ss_context *context, const char *path, const ss_s
 ss_status ss_report_track_plot(ss_context *context, const char *path, const ss_track_result *result);
 /* The body of a verdict: everything behind the heads. */
 void ss_report_verdict_body(ss_text *text, const ss_run *run, const ss_verdict *verdict);
+/* The line of a device: its name, what the backend says of it, bytes that may still be taken. */
+void ss_report_device(ss_text *text, const char *name, const char *description, int64_t memory_free,
+                      int threads);
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result);
 
 /* Heads of every text: model, objective, data. */

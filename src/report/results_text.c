@@ -52,6 +52,14 @@ void ss_report_hessian(ss_text *text, const ss_run *run, const ss_hessian_result
     ss_report_picture(text, result->values, NULL, result->n, result->tau);
 }
 
+void ss_report_device(ss_text *text, const char *name, const char *description, int64_t memory_free,
+                      int threads)
+{
+    number a;
+    ss_line_write(text, "device", "%s: %s; %s free; %d threads", name, description,
+                  ss_bytes_text(memory_free, a), threads);
+}
+
 void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *result)
 {
     number a, b, c, d;
@@ -62,8 +70,7 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
     if (result->planned_for)
         ss_line_write(text, "planned for", "%s", result->planned_for);
     else
-        ss_line_write(text, "device", "%s: %s; %s free; %d threads", run->device, run->device_description,
-                      ss_bytes_text(result->memory_free, a), run->threads);
+        ss_report_device(text, run->device, run->device_description, result->memory_free, run->threads);
     ss_text_print(text, "\n%-36s %-16s %-5s %12s %10s\n", "parameter", "shape", "type", "elements", "decay");
     for (int64_t i = 0; i < result->n_parameters; i++) {
         const ss_info_parameter *p = &result->parameters[i];
@@ -86,6 +93,10 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
         "\nkept: between products; GFLOP, time: of a product, the time estimated from that of a gradient%s;\n"
         "ratio: flops of a product to those of a gradient; peak: memory of the program\n",
         result->planned_for ? " at the assumed rate" : "");
+    ss_line_write(text, "basis of a search", "up to %lld vectors, %s, %s", (long long)result->basis,
+                  ss_bytes_text(result->basis_bytes, a),
+                  result->basis_on_host ? "in host memory (pinned): they do not fit beside the program"
+                                        : "in the device's memory");
     ss_text_print(text, "\n%-12s %10s %12s\n", "resolution", "products", "time");
     for (int64_t i = 0; i < result->n_efforts; i++) {
         const ss_info_effort *e = &result->efforts[i];

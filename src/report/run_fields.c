@@ -144,6 +144,7 @@ const ss_field ss_eigs_fields[] = {
     FIELD(INTEGER, products, "spent"),
     FIELD(INTEGER, restarts, "of Lanczos"),
     FIELD(INTEGER, basis, "columns"),
+    FIELD(BOOL, basis_on_host, "they lie in host memory, the device having too little"),
     FIELD(REAL, seconds, "in all"),
     FIELD(REAL, seconds_operator, "of them in products"),
     REALS_AT(n_ritz, ritz, "all Ritz values at the end, ascending"),
@@ -213,6 +214,9 @@ const ss_field ss_info_fields[] = {
     ROWS_AT(effort_fields, ss_info_effort, n_efforts, efforts, "by resolution"),
     FIELD(TEXT, planned_for, "a device that is not here, with its assumed rates; null = the device used"),
     FIELD(INTEGER, memory_free, "bytes of the device that could still be taken"),
+    FIELD(BOOL, basis_on_host, "the vectors of a search lie in host memory, the device having too little"),
+    FIELD(INTEGER, basis, "their number at most"),
+    FIELD(INTEGER, basis_bytes, "of all of them"),
     END
 };
 #undef STRUCT

@@ -93,6 +93,7 @@ static const ss_field curvature_fields[] = {
     FIELD(REAL, gamma, "gamma(eta); null on the dense path"),
     FIELD(COUNT, n_start, "n without structural zeros, the dimension of the start vector"),
     FIELD(INT, basis, "m, columns of the Lanczos basis"),
+    FIELD(BOOL, basis_on_host, "they lie in host memory, the device having too little"),
     FIELD(INT, restarts, "of Lanczos"),
     FIELD(INT, first_cycle, "products of the first, unrestarted cycle, continuation included"),
     FIELD(INT, continued, "products by which its recurrence was continued, alpha and beta only"),

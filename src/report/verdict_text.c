@@ -233,7 +233,8 @@ static void operator_line(ss_text *text, const ss_verdict *v)
     case SS_METHOD_DENSE: ss_line_add(&line, "dense Hessian,"); break;
     case SS_METHOD_THREE_VECTORS: ss_line_add(&line, "three-vector mode: eigenvalues are estimates,"); break;
     case SS_METHOD_LANCZOS:
-        ss_line_add(&line, "Lanczos, basis %d, %d restarts,", v->curvature.basis, v->curvature.restarts);
+        ss_line_add(&line, "Lanczos, basis %d%s, %d restarts,", v->curvature.basis,
+                    v->curvature.basis_on_host ? " in host memory" : "", v->curvature.restarts);
         break;
     case SS_METHOD_NONE:
     case SS_METHOD_COUNT: break;

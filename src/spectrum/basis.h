@@ -1,7 +1,8 @@
 /* The basis object: long vectors side by side, and the tall-skinny algebra on them.
  *
  * Lanczos never touches a long vector's data, names no device and does not know where the columns lie: they
- * may be resident in the backend's memory (basis_resident.c), or later in pinned host memory or sharded.
+ * may be resident in the backend's memory (basis_resident.c) or lie in pinned host memory (basis_host.c), or
+ * later be sharded.
  * Every scalar is float64 and already summed over the ranks. Columns are padded vectors of the operator's
  * layout. Reference: the BV object of SLEPc. */
 #ifndef SS_SPECTRUM_BASIS_H
@@ -13,7 +14,7 @@
 typedef struct ss_basis ss_basis;
 
 typedef struct ss_basis_class {
-    const char *name; /* "resident" */
+    const char *name; /* "resident", "host memory" */
     void (*destroy)(ss_basis *basis);
     /* Address of column j for reading; valid until the next `read` or change of the basis. */
     ss_status (*read)(ss_basis *basis, int64_t j, const void **column);
@@ -39,6 +40,9 @@ struct ss_basis {
 
 /* A basis of `capacity` columns in the operator's memory; contents undefined. */
 ss_status ss_basis_create_resident(const ss_operator *op, int64_t capacity, ss_basis **basis);
+/* ... in host memory; the device holds SS_BASIS_HOST_VECTORS vectors of it at a time. */
+#define SS_BASIS_HOST_VECTORS 7
+ss_status ss_basis_create_host(const ss_operator *op, int64_t capacity, ss_basis **basis);
 void      ss_basis_destroy(ss_basis *basis); /* NULL allowed */
 
 ss_status ss_basis_read(ss_basis *basis, int64_t j, const void **column);

@@ -147,8 +147,9 @@ static ss_status write_file(ss_eigen_state *s, const char *path, bool vectors)
     ss_metadata metadata[] = { { "format", FORMAT },
                                { "search", search },
                                { "configuration", s->o.configuration != NULL ? s->o.configuration : "" },
-                               { "basis", basis } };
-    SS_TRY(ss_safetensors_write_from(s->context, path, w.rows, w.count, metadata, 4, supply, &w));
+                               { "basis", basis },
+                               { "basis_on_host", s->on_host ? "yes" : "no" } };
+    SS_TRY(ss_safetensors_write_from(s->context, path, w.rows, w.count, metadata, 5, supply, &w));
 fail:
     ss_free(s->context, w.rayleigh);
     ss_free(s->context, search);
@@ -360,7 +361,7 @@ fail:
     return status;
 }
 
-ss_status ss_checkpoint_basis(ss_context *context, const char *path, int64_t *m)
+ss_status ss_checkpoint_basis(ss_context *context, const char *path, int64_t *m, bool *on_host)
 {
     ss_status   status = SS_OK;
     ss_archive *archive = NULL;
@@ -369,6 +370,8 @@ ss_status ss_checkpoint_basis(ss_context *context, const char *path, int64_t *m)
     const char *text = archive != NULL ? ss_archive_metadata(archive, "basis") : NULL;
     if (archive != NULL && (text == NULL || sscanf(text, "%" SCNd64, m) != 1 || *m < 0))
         SS_FAIL(context, SS_ERROR_REFUSED, "%s: no checkpoint of a search: 'basis' is missing", path);
+    const char *place = archive != NULL ? ss_archive_metadata(archive, "basis_on_host") : NULL;
+    *on_host = place != NULL && strcmp(place, "yes") == 0;
 fail:
     ss_archive_close(archive);
     return status;

@@ -88,7 +88,33 @@ fail:
     return status;
 }
 
-/* Chooses method and m from what is wanted and what fits. */
+bool ss_eigen_basis_on_host(int64_t vector_bytes, int64_t n, int64_t memory)
+{
+    return memory / ss_max64(1, vector_bytes) - SS_EIGEN_BESIDE < ss_min64(n, SS_EIGEN_SMALLEST_BASIS);
+}
+
+/* Basis vectors that fit into the host's memory, half of what is free; 0 when the backend has no other memory
+ * or too little of it even for the vectors at work. */
+static int64_t fit_on_host(const ss_eigen_state *s, int64_t memory)
+{
+    int64_t bytes = ss_max64(1, ss_vector_bytes(s->op));
+    if (s->op->backend->class->space == SS_MEMORY_HOST) return 0;
+    if (memory / bytes < SS_EIGEN_SCRATCH + SS_BASIS_HOST_VECTORS) return 0;
+    return ss_max64(0, ss_memory_available() / 2 / bytes - 1);
+}
+
+/* Moves the basis to the host where the backend grants too little for a useful one (or the one asked for), as
+ * long as the host has more. A resumed search stays where it was: sums are rounded differently. */
+static void place_basis(ss_eigen_state *s, bool resumed, int64_t memory, int64_t *fit)
+{
+    int64_t bytes = ss_max64(1, ss_vector_bytes(s->op)), on_host = fit_on_host(s, memory);
+    if (!resumed)
+        s->on_host = s->o.method != SS_EIGEN_THREE_VECTORS && on_host > ss_max64(*fit, 0) &&
+                     (ss_eigen_basis_on_host(bytes, s->result->n_live, memory) || s->o.basis > *fit);
+    if (s->on_host) *fit = on_host;
+}
+
+/* Chooses method, m and the place of the basis from what is wanted and what fits. */
 static ss_status choose_basis(ss_eigen_state *s)
 {
     ss_status status = SS_OK;
@@ -97,7 +123,8 @@ static ss_status choose_basis(ss_eigen_state *s)
         s->o.memory > 0 ? s->o.memory : s->op->backend->class->memory_available(s->op->backend) / 2;
     int64_t fit = ss_eigen_fit(s->op, s->o.memory);
     int64_t least = ss_min64(n, s->o.low + s->o.high + 4), saved = -1;
-    if (s->o.resume) SS_TRY(ss_checkpoint_basis(s->context, s->o.checkpoint, &saved));
+    if (s->o.resume) SS_TRY(ss_checkpoint_basis(s->context, s->o.checkpoint, &saved, &s->on_host));
+    place_basis(s, saved >= 0, memory, &fit);
     if (saved >= 0 && s->o.basis == 0 && s->o.method == SS_EIGEN_AUTO) {
         s->o.method = saved > 0 ? SS_EIGEN_BASIS : SS_EIGEN_THREE_VECTORS;
         s->o.basis = saved;
@@ -141,7 +168,7 @@ fail:
 int64_t ss_eigen_fit(const ss_operator *op, int64_t memory)
 {
     if (memory == 0) memory = op->backend->class->memory_available(op->backend) / 2;
-    return memory / ss_max64(1, ss_vector_bytes(op)) - SS_EIGEN_SCRATCH - 1;
+    return memory / ss_max64(1, ss_vector_bytes(op)) - SS_EIGEN_BESIDE;
 }
 
 int64_t ss_eigen_memory(const ss_operator *op, int64_t m)
@@ -158,7 +185,9 @@ static ss_status allocate_state(ss_eigen_state *s)
     for (int i = 0; i < SS_EIGEN_SCRATCH; i++)
         SS_TRY(b->class->allocate(b, ss_vector_bytes(s->op), &s->scratch[i]));
     if (s->m > 0) {
-        SS_TRY(ss_basis_create_resident(s->op, s->m + 1, &s->basis));
+        SS_TRY(s->on_host ? ss_basis_create_host(s->op, s->m + 1, &s->basis)
+                          : ss_basis_create_resident(s->op, s->m + 1, &s->basis));
+        r->basis_on_host = s->on_host;
         SS_TRY(SS_NEW_ARRAY(s->context, s->m * s->m, &s->h));
         SS_TRY(SS_NEW_ARRAY(s->context, s->m * s->m, &r->rayleigh));
         SS_TRY(SS_NEW_ARRAY(s->context, 2 * (s->m + 1), &s->column));

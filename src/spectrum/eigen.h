@@ -17,8 +17,9 @@
 #define SS_EIGEN_LARGEST_BASIS  64  /* automatic m for long vectors */
 #define SS_EIGEN_LONG_BASIS     256 /* automatic m where that many vectors take at most SS_EIGEN_LONG_BYTES */
 #define SS_EIGEN_LONG_BYTES     ((int64_t)512 << 20)
-#define SS_EIGEN_SCRATCH        3 /* vectors beside the basis: two for the recurrence, one to work in */
-#define SS_EIGEN_HISTORY        6 /* checks looked back at for stagnation */
+#define SS_EIGEN_SCRATCH                                                                                     \
+    (SS_EIGEN_BESIDE - 1)  /* vectors beside the basis: two for the recurrence, one to work in */
+#define SS_EIGEN_HISTORY 6 /* checks looked back at for stagnation */
 
 typedef enum ss_eigen_phase {
     SS_PHASE_FIRST,     /* first cycle: unrestarted, fully orthogonalised */
@@ -67,6 +68,7 @@ typedef struct ss_eigen_state {
     ss_basis         *basis; /* m + 1 columns; NULL in three-vector mode */
     void             *scratch[SS_EIGEN_SCRATCH]; /* device [padded] each */
     int64_t           m;                         /* basis vectors, 0 in three-vector mode */
+    bool              on_host;                   /* they lie in host memory */
     int64_t           capacity;                  /* order up to which the small arrays below reach */
     ss_eigen_integers i;
     ss_eigen_reals    r;
@@ -151,6 +153,6 @@ ss_status ss_checkpoint_read(ss_eigen_state *s, int64_t *replay);
 /* After the replay: the scalars must be those that were saved, to the last bit. */
 ss_status ss_checkpoint_compare(ss_eigen_state *s);
 /* m and method of the checkpoint that is to be resumed; *m = -1 when there is none. */
-ss_status ss_checkpoint_basis(ss_context *context, const char *path, int64_t *m);
+ss_status ss_checkpoint_basis(ss_context *context, const char *path, int64_t *m, bool *on_host);
 
 #endif

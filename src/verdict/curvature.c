@@ -124,6 +124,7 @@ static void copy_state(ss_analysis *a, const ss_eigen_result *state)
     c->gamma = state->gamma;
     c->n_start = state->n_live;
     c->basis = (int)state->basis;
+    c->basis_on_host = state->basis_on_host;
     c->restarts = (int)state->restarts;
     c->first_cycle = (int)state->first.k;
     c->continued = (int)(state->first.k - state->first_cycle);

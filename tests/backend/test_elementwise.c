@@ -68,6 +68,53 @@ Test(elementwise, add_and_multiply, .init = ss_test_begin, .fini = ss_test_end)
     }
 }
 
+/* z (+)= alpha x + beta y. Largest error in tolerated units. */
+static double run_sum(device *d, int px, int py, int64_t lanes, int64_t rows, int64_t cols, bool accumulate,
+                      bool spoil)
+{
+    const double alpha = -0.75, beta = 1.5;
+    tensor       x = operand(d, px, lanes, rows, cols), y = operand(d, py, lanes, rows, cols);
+    int64_t      ld = px == 3 ? cols : cols + 1, stride = lanes > 1 ? rows * ld : 0;
+    tensor       z = accumulate ? tensor_random(d, lanes, rows, cols, ld, stride)
+                                : tensor_output(d, lanes, rows, cols, ld, stride);
+    double      *before = NULL, worst = 0;
+    ss_test_require(ss_allocate(ss_test_context, z.span, sizeof *before, (void **)&before));
+    memcpy(before, z.host, (size_t)z.span * sizeof *before);
+    ss_test_require(d->b->class->sum(d->b, NULL, lanes, alpha, &x.m, beta, &y.m, accumulate, &z.m));
+    tensor_get(d, &z);
+    if (spoil) z.host[z.span - 1] *= 1 + 1e-5;
+    for (int64_t lane = 0; lane < lanes; lane++)
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++) {
+                double *at = tensor_at(&z, lane, i, j), old = accumulate ? before[at - z.host] : 0;
+                double  a = alpha * *tensor_at(&x, lane, i, j), b = beta * *tensor_at(&y, lane, i, j);
+                double  error = fabs(*at - (a + b + old)) / (4 * d->unit * (fabs(a) + fabs(b) + fabs(old)));
+                worst = error <= worst ? worst : error;
+            }
+    ss_free(ss_test_context, before);
+    tensor_free(d, &x);
+    tensor_free(d, &y);
+    tensor_free(d, &z);
+    return worst;
+}
+
+Test(elementwise, sum, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const int64_t shape[][3] = { { 1, 1, 1 }, { 2, 3, 5 }, { 3, 7, 16 }, { 1, 2, 9001 } };
+    DEVICE_EACH(d)
+    {
+        for (int s = 0; s < 4; s++)
+            for (int p = 0; p < 16; p++)
+                for (int accumulate = 0; accumulate < 2; accumulate++) {
+                    double worst =
+                        run_sum(&d, p % 4, p / 4, shape[s][0], shape[s][1], shape[s][2], accumulate, false);
+                    cr_assert(worst <= 1, "%s %s: shape %d patterns %d accumulate %d: %g", d.b->name,
+                              ss_real_name(d.real), s, p, accumulate, worst);
+                }
+        cr_assert(run_sum(&d, 0, 1, 2, 3, 4, false, true) > 1);
+    }
+}
+
 /* A matrix of one row is a broadcast whatever its leading dimension. */
 Test(elementwise, single_row_is_broadcast, .init = ss_test_begin, .fini = ss_test_end)
 {

@@ -190,6 +190,173 @@ Test(pointwise, sweeps, .init = ss_test_begin, .fini = ss_test_end)
     }
 }
 
+/* ---- With a bias ---- */
+
+/* A row of the table below. */
+typedef struct biased {
+    int64_t lanes, rows, cols, padding; /* ld - cols */
+    bool    accumulate;
+    bool    without_x_t; /* the tangent is that of the bias alone */
+    bool    sums_alone;  /* x_a, x_at are not wanted */
+} biased;
+
+/* Operands of a sweep with a bias, and what it must give. */
+typedef struct biased_sweep {
+    tensor x, y, bias, x_t, bias_t, y_a, y_at, out, sums;
+} biased_sweep;
+
+/* What element (lane, i, j) gets. */
+static double biased_element(const biased_sweep *t, ss_function f, ss_sweep sweep, const biased *l,
+                             int64_t lane, int64_t i, int64_t j)
+{
+    const double *p = parameters(f);
+    double        s = *tensor_at(&t->x, 0, i, j) + *tensor_at(&t->bias, 0, 0, j);
+    double        s_y = from_y[f] ? *tensor_at(&t->y, 0, i, j) : s;
+    double        d1 = exact[f][1](s_y, p), d2 = exact[f][2](s_y, p);
+    double x_t = (l->without_x_t ? 0 : *tensor_at(&t->x_t, lane, i, j)) + *tensor_at(&t->bias_t, lane, 0, j);
+    switch (sweep) {
+    case SS_FORWARD: return value(f, s);
+    case SS_BACKWARD: return d1 * *tensor_at(&t->y_at, lane, i, j);
+    case SS_TANGENT_FORWARD: return d1 * x_t;
+    default: return d2 * x_t * *tensor_at(&t->y_a, 0, i, j) + d1 * *tensor_at(&t->y_at, lane, i, j);
+    }
+}
+
+static void biased_create(device *d, ss_function f, const biased *l, int64_t lanes, biased_sweep *t)
+{
+    int64_t rows = l->rows, cols = l->cols, ld = cols + l->padding;
+    int64_t stride = lanes > 1 ? rows * ld + 3 : 0, row_stride = lanes > 1 ? cols + 1 : 0;
+    t->x = tensor_random(d, 1, rows, cols, ld, 0);
+    t->y = tensor_random(d, 1, rows, cols, ld, 0);
+    t->bias = tensor_random(d, 1, 1, cols, cols, 0);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            *tensor_at(&t->y, 0, i, j) =
+                device_round(d, value(f, *tensor_at(&t->x, 0, i, j) + *tensor_at(&t->bias, 0, 0, j)));
+    tensor_put(d, &t->y);
+    t->x_t = tensor_random(d, lanes, rows, cols, ld, stride);
+    t->bias_t = tensor_random(d, lanes, 1, cols, cols, row_stride);
+    t->y_a = tensor_random(d, 1, rows, cols, ld, 0);
+    t->y_at = tensor_random(d, lanes, rows, cols, ld + 1, lanes > 1 ? stride + 40 + rows : 0);
+    t->out = l->accumulate ? tensor_random(d, lanes, rows, cols, ld, stride)
+                           : tensor_output(d, lanes, rows, cols, ld, stride);
+    t->sums = l->accumulate ? tensor_random(d, lanes, 1, cols, cols, row_stride)
+                            : tensor_output(d, lanes, 1, cols, cols, row_stride);
+}
+
+static void biased_free(device *d, biased_sweep *t)
+{
+    tensor *all[] = { &t->x, &t->y, &t->bias, &t->x_t, &t->bias_t, &t->y_a, &t->y_at, &t->out, &t->sums };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) tensor_free(d, all[i]);
+}
+
+static void biased_bind(const biased_sweep *t, ss_function f, ss_sweep sweep, const biased *l,
+                        ss_pointwise *p)
+{
+    if (sweep == SS_FORWARD || !from_y[f]) p->x = t->x.m, p->bias = t->bias.m;
+    if (sweep != SS_FORWARD && from_y[f]) p->y = t->y.m;
+    if (sweep == SS_FORWARD) p->y = t->out.m;
+    if (sweep == SS_BACKWARD) p->y_a = t->y_at.m, p->x_a = t->out.m, p->bias_a = t->sums.m;
+    if (sweep == SS_TANGENT_FORWARD) p->y_t = t->out.m;
+    if (sweep == SS_TANGENT_BACKWARD)
+        p->y_a = t->y_a.m, p->y_at = t->y_at.m, p->x_at = t->out.m, p->bias_at = t->sums.m;
+    if (sweep == SS_TANGENT_FORWARD || sweep == SS_TANGENT_BACKWARD) {
+        p->bias_t = t->bias_t.m;
+        if (!l->without_x_t) p->x_t = t->x_t.m;
+    }
+    if (l->sums_alone && sweep != SS_FORWARD) p->x_a.data = p->x_at.data = NULL;
+}
+
+/* Largest error of the elements and of the column sums, in tolerated units. */
+static double run_biased(device *d, ss_function f, ss_sweep sweep, const biased *l, bool spoil)
+{
+    int64_t      lanes = sweep == SS_FORWARD ? 1 : l->lanes;
+    ss_pointwise p = { .function = f, .sweep = sweep, .lanes = lanes, .accumulate = l->accumulate };
+    biased_sweep t;
+    double      *before = NULL, worst = 0;
+    p.accumulate_bias = l->accumulate;
+    memcpy(p.parameter, parameters(f), sizeof p.parameter);
+    biased_create(d, f, l, lanes, &t);
+    ss_test_require(ss_allocate(ss_test_context, t.out.span + t.sums.span, sizeof *before, (void **)&before));
+    memcpy(before, t.out.host, (size_t)t.out.span * sizeof *before);
+    memcpy(before + t.out.span, t.sums.host, (size_t)t.sums.span * sizeof *before);
+    biased_bind(&t, f, sweep, l, &p);
+    ss_test_require(d->b->class->pointwise(d->b, NULL, &p));
+    bool has_sums = p.bias_a.data || p.bias_at.data, has_out = !(l->sums_alone && has_sums);
+    tensor_get(d, &t.out);
+    tensor_get(d, &t.sums);
+    if (spoil) *tensor_at(has_sums ? &t.sums : &t.out, lanes - 1, 0, l->cols - 1) += 1e-2;
+    for (int64_t lane = 0; lane < lanes; lane++)
+        for (int64_t j = 0; j < l->cols; j++) {
+            double sum = 0, size = 1;
+            for (int64_t i = 0; i < l->rows; i++) {
+                double want = biased_element(&t, f, sweep, l, lane, i, j);
+                double scale = 10 * (1 + fabs(want)) * (1 + fabs(*tensor_at(&t.y_a, 0, i, j)));
+                sum += want;
+                size += scale;
+                if (!has_out) continue;
+                int64_t at = tensor_at(&t.out, lane, i, j) - t.out.host;
+                double  error = fabs(t.out.host[at] - want - (l->accumulate ? before[at] : 0));
+                worst = fmax(worst, error / (40 * d->unit * scale));
+            }
+            if (!has_sums) continue;
+            int64_t at = tensor_at(&t.sums, lane, 0, j) - t.sums.host;
+            double  error = fabs(t.sums.host[at] - sum - (l->accumulate ? before[t.out.span + at] : 0));
+            worst = fmax(worst, error / (40 * d->unit * size));
+        }
+    ss_free(ss_test_context, before);
+    biased_free(d, &t);
+    return worst;
+}
+
+/* Blocks of rows and of columns with rests, everything that may be absent. */
+Test(pointwise, with_a_bias, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const biased rows[] = {
+        { 1, 1, 1, 0, false, false, false },  { 2, 5, 7, 0, false, false, false },
+        { 3, 4, 33, 2, true, false, false },  { 2, 3, 17, 5, false, true, false },
+        { 2, 70, 9, 0, true, false, true },   { 1, 130, 3, 1, false, false, false },
+        { 1, 3, 1500, 0, true, true, false },
+    };
+    DEVICE_EACH(d)
+    {
+        for (int f = 0; f < SS_FUNCTION_COUNT; f++)
+            for (int sweep = SS_FORWARD; sweep <= SS_TANGENT_BACKWARD; sweep++)
+                for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                    double worst = run_biased(&d, (ss_function)f, (ss_sweep)sweep, &rows[i], false);
+                    cr_assert(worst <= 1, "%s %s: function %d sweep %d row %zu: %g", d.b->name,
+                              ss_real_name(d.real), f, sweep, i, worst);
+                }
+        cr_assert(run_biased(&d, SS_TANH, SS_TANGENT_FORWARD, &rows[1], true) > 1);
+        cr_assert(run_biased(&d, SS_TANH, SS_TANGENT_BACKWARD, &rows[1], true) > 1);
+    }
+}
+
+/* The sums too: the same bits with any number of threads. */
+Test(pointwise, threads_do_not_matter_to_the_bias, .init = ss_test_begin, .fini = ss_test_end)
+{
+    enum { ROWS = 500, COLS = 200 };
+    DEVICE_EACH(d)
+    {
+        tensor y = tensor_random(&d, 1, ROWS, COLS, COLS, 0), y_a = tensor_random(&d, 1, ROWS, COLS, COLS, 0);
+        tensor x_a = tensor_output(&d, 1, ROWS, COLS, COLS, 0), sums = tensor_output(&d, 1, 1, COLS, COLS, 0);
+        double first[COLS];
+        ss_pointwise p = { .function = SS_TANH, .sweep = SS_BACKWARD, .lanes = 1 };
+        p.y = y.m, p.y_a = y_a.m, p.x_a = x_a.m, p.bias_a = sums.m;
+        for (int threads = 1; threads <= 3; threads++) {
+            ss_test_require(ss_context_set_threads(ss_test_context, threads));
+            ss_test_require(d.b->class->pointwise(d.b, NULL, &p));
+            tensor_get(&d, &sums);
+            if (threads == 1) memcpy(first, sums.host, sizeof first);
+            cr_assert(memcmp(first, sums.host, sizeof first) == 0, "%s, %d threads", d.b->name, threads);
+        }
+        tensor_free(&d, &y);
+        tensor_free(&d, &y_a);
+        tensor_free(&d, &x_a);
+        tensor_free(&d, &sums);
+    }
+}
+
 /* More elements than one thread takes: the same bits with one, two and three threads. */
 Test(pointwise, threads_do_not_matter, .init = ss_test_begin, .fini = ss_test_end)
 {

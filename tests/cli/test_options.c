@@ -26,6 +26,7 @@ static const misuse misuses[] = {
     { { "--analyze", SADDLE }, "a command comes first" },
     { { "analyze" }, "NETWORK is missing" },
     { { "analyze", "" }, "NETWORK is missing" },
+    { { "info", "--data", "x.npz" }, "NETWORK is missing" },
     { { "analyze", SADDLE, SADDLE }, "one NETWORK only" },
     { { "analyze", SADDLE, "--conf", "0.9" }, "unknown option --conf (did you mean --confidence?)" },
     { { "analyze", SADDLE, "--confidence2", "0.9" }, "unknown option --confidence2" },
@@ -332,4 +333,13 @@ Test(options, stated_defaults_are_the_defaults, .init = ss_test_begin, .fini = s
     cr_expect(cost - plain.out == cost_too - run.out &&
               strncmp(plain.out, run.out, (size_t)(cost - plain.out)) == 0);
     cr_expect(strcmp(strstr(cost, "\nanswer"), strstr(cost_too, "\nanswer")) == 0);
+}
+
+Test(options, info_without_a_network_describes_the_machine, .init = ss_test_begin, .fini = ss_test_end)
+{
+    ss_test_run(&run, "info", "--device", "cpu", NULL);
+    cr_assert(run.exit_status == 0, "%s", run.err);
+    cr_expect(strstr(run.out, "cpu: ") != NULL && strstr(run.out, " free; ") != NULL, "%s", run.out);
+    ss_test_run(&run, "info", "--device", "abacus", NULL);
+    cr_expect(run.exit_status == 2 && strstr(run.err, "unknown device 'abacus'") != NULL, "%s", run.err);
 }

@@ -15,7 +15,7 @@ typedef struct work {
     ss_backend *b;
     ss_queue   *queue;
     ss_event   *event;
-    char       *memory;
+    char       *memory, *pinned;
 } work;
 
 static ss_matrix matrix(const work *w, int64_t element, int64_t rows, int64_t cols)
@@ -36,6 +36,8 @@ static ss_status use_bytes(work *w)
     SS_TRY(c->poison(w->b, NULL, w->memory, bytes));
     SS_TRY(c->zero(w->b, NULL, w->memory, bytes));
     SS_TRY(c->upload(w->b, NULL, w->memory, host, sizeof host));
+    SS_TRY(c->allocate_host(w->b, sizeof host, (void **)&w->pinned));
+    SS_TRY(c->download(w->b, w->queue, w->pinned, w->memory, sizeof host));
     SS_TRY(c->event_record(w->b, w->event, NULL));
     SS_TRY(c->queue_wait(w->b, w->queue, w->event));
     SS_TRY(c->copy(w->b, w->queue, w->memory + sizeof host, w->memory, sizeof host));
@@ -60,6 +62,10 @@ static ss_status use_matrices(work *w)
     ss_norm      n = {
              .sweep = SS_FORWARD, .centered = true, .eps = 1, .lanes = 1, .x = x, .y = y, .saved = saved
     };
+    ss_pointwise biased = {
+        .function = SS_TANH, .sweep = SS_BACKWARD, .lanes = 1, .y = x, .y_a = y, .x_a = z
+    };
+    biased.bias_a = row;
     ss_norm b = { .sweep = SS_TANGENT_BACKWARD, .centered = true, .eps = 1, .lanes = 1, .x = x };
     b.saved = saved, b.x_t = x, b.y_a = y, b.gain_at = row, b.x_at = z;
     ss_loss l = { .kind = SS_LOSS_MSE, .sweep = SS_FORWARD, .lanes = 1, .x = x, .target = y };
@@ -68,11 +74,13 @@ static ss_status use_matrices(work *w)
     g.batch = 2, g.stride_c = 150, g.alpha = 0.5;
     SS_TRY(c->gemm(w->b, NULL, &g));
     SS_TRY(c->pointwise(w->b, NULL, &p));
+    SS_TRY(c->pointwise(w->b, NULL, &biased));
     SS_TRY(c->norm(w->b, NULL, &n));
     SS_TRY(c->norm(w->b, NULL, &b));
     SS_TRY(c->loss(w->b, NULL, &l));
     SS_TRY(c->sample_targets(w->b, NULL, SS_LOSS_MSE, &x, 1, 0, NULL, &z));
     SS_TRY(c->add(w->b, NULL, 1, 2, &x, 1, &y));
+    SS_TRY(c->sum(w->b, NULL, 1, 2, &x, 1, &y, false, &z));
     SS_TRY(c->multiply(w->b, NULL, 1, 2, &x, &y, 0, &z));
     SS_TRY(c->column_sum(w->b, NULL, 1, &x, false, &row));
     SS_TRY(c->queue_synchronize(w->b, NULL));
@@ -132,6 +140,7 @@ static ss_status use_everything(ss_real real)
 fail:
     if (w.b) {
         w.b->class->release(w.b, w.memory);
+        w.b->class->release_host(w.b, w.pinned);
         w.b->class->event_destroy(w.b, w.event);
         w.b->class->queue_destroy(w.b, w.queue);
     }

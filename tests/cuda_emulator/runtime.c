@@ -335,6 +335,7 @@ static cudaError_t copy_or_set(copy model, enum cudaMemcpyKind kind, cudaStream_
         emu_report("a copy of pageable host memory while the stream is being captured");
         return emu_capture_breaks(cudaErrorStreamCaptureUnsupported);
     }
+    if (!wait && (pageable_from || pageable_to)) emu_counts.pageable++;
     copy *own = emu_allocate(sizeof *own);
     *own = model;
     if (pageable_from && !wait) {

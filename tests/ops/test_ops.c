@@ -23,6 +23,25 @@ static const ss_op_case linear_cases[] = {
     { .name = "linear, weight stored transposed", .op = &ss_op_linear,
       .attributes = { .columns = 3, .transposed = true }, .batch = 2, .n_inputs = 1, .rank = 2, .shape = { 2, 4 },
       .n_parameters = 2, .parameter_rank = { 2, 1 }, .parameter_shape = { { 4, 3 }, { 3 } } },
+    { .name = "linear added to a residual", .op = &ss_op_linear, .attributes = { .columns = 3 }, .batch = 4,
+      .n_inputs = 2, .rank = 1, .shape = { 5 }, .input = { { 0 }, { .rank = 1, .shape = { 3 } } }, .n_parameters = 2,
+      .parameter_rank = { 2, 1 }, .parameter_shape = { { 3, 5 }, { 3 } } },
+    { .name = "linear without bias added to a residual of tokens", .op = &ss_op_linear,
+      .attributes = { .columns = 2, .transposed = true }, .batch = 2, .n_inputs = 2, .rank = 2, .shape = { 3, 4 },
+      .input = { { 0 }, { .rank = 2, .shape = { 3, 2 } } }, .n_parameters = 2, .parameter_rank = { 2, 0 },
+      .parameter_shape = { { 4, 2 } } },
+};
+
+/* Functions of both kinds: derivatives from y and from x. */
+#define WITH_A_BIAS(function_) \
+    .op = &ss_op_pointwise, .attributes = { .function = function_, .parameter = { 1.5, 20.0 } }, .batch = 3, \
+    .n_inputs = 1, .rank = 2, .shape = { 2, 3 }, .n_parameters = 1, .parameter_rank = { 1 }, .parameter_shape = { { 3 } }
+static const ss_op_case biased_cases[] = {
+    { .name = "Tanh with a bias", WITH_A_BIAS(SS_TANH) },
+    { .name = "GELU with a bias", WITH_A_BIAS(SS_GELU_ERF) },
+    { .name = "Softplus with a bias", WITH_A_BIAS(SS_SOFTPLUS) },
+    { .name = "SiLU with a bias, one column", .op = &ss_op_pointwise, .attributes = { .function = SS_SILU }, .batch = 5,
+      .n_inputs = 1, .rank = 1, .shape = { 1 }, .n_parameters = 1, .parameter_rank = { 1 }, .parameter_shape = { { 1 } } },
 };
 
 static const int64_t repeated_ids[] = { 2, 0, 2, 5, 2, 6, 0, 2, 3, 3 };
@@ -229,6 +248,11 @@ Test(ops, attention, .init = begin, .fini = ss_test_end)
 Test(ops, rope, .init = begin, .fini = ss_test_end)
 {
     CHECK_ROWS(rope_cases);
+}
+
+Test(ops, pointwise_with_a_bias, .init = begin, .fini = ss_test_end)
+{
+    CHECK_ROWS(biased_cases);
 }
 
 /* All functions of the table, by the table: a new one is tested without a change here. */

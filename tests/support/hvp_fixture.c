@@ -46,6 +46,15 @@ static int32_t combine(ss_graph *g, const ss_op *op, int32_t a, int32_t b, const
     return output;
 }
 
+/* x + y, as a transformer adds a layer to what it has read. */
+static int32_t residual(ss_graph *g, int32_t x, int32_t y, const char *name, int32_t layer)
+{
+    ss_attributes plain = { .alpha = 1, .beta = 1 };
+    int32_t       inputs[2] = { x, y }, output;
+    ss_test_require(ss_graph_add_node(g, &ss_op_add, name, &plain, 2, inputs, 0, NULL, layer, &output));
+    return output;
+}
+
 static int32_t slice(ss_graph *g, int32_t base, int64_t first, int64_t count)
 {
     int64_t stride = 1;
@@ -122,7 +131,7 @@ static int32_t norm(ss_graph *g, int32_t x, bool centered, const char *name, int
 static int32_t block(ss_graph *g, int32_t x, int32_t from, ss_function function)
 {
     int32_t h = pointwise(g, linear(g, from, D, 6, "body.0", 2), function, "body.1", 3);
-    return combine(g, &ss_op_add, x, linear(g, h, 6, D, "body.2", 4), "body.sum", 5);
+    return residual(g, x, linear(g, h, 6, D, "body.2", 4), "body.sum", 5);
 }
 
 void fixture_build_smallest(ss_graph *g)
@@ -165,8 +174,7 @@ static void build_tied(ss_graph *g)
     ss_attributes conv = { .columns = D, .transposed = true };
     int32_t       z = norm(g, x, false, "norm", 1);
     ss_test_require(ss_graph_add_node(g, &ss_op_linear, "conv", &conv, 1, &z, 2, weight, 2, &y));
-    g->output = norm(g, combine(g, &ss_op_add, x, pointwise(g, y, SS_SILU, "act", 3), "last", 4), false,
-                     "last_norm", 5);
+    g->output = norm(g, residual(g, x, pointwise(g, y, SS_SILU, "act", 3), "last", 4), false, "last_norm", 5);
     g->head = (ss_graph_head){ .weight = table, .bias = -1, .classes = V };
 }
 
@@ -200,7 +208,7 @@ static void build_attention(ss_graph *g)
     inputs[3] = seen;
     ss_test_require(ss_graph_add_node(g, &ss_op_attention, "attention", &causal, 4, inputs, 0, NULL, 1, &y));
     ss_test_require(ss_graph_add_view(g, y, 2, rows, 0, strides, &whole));
-    g->output = combine(g, &ss_op_add, x, linear(g, whole, D, D, "out", 2), "sum", 2);
+    g->output = residual(g, x, linear(g, whole, D, D, "out", 2), "sum", 2);
     g->head = (ss_graph_head){ .weight = parameter(g, "head.weight", 2, V, D), .bias = -1, .classes = V };
 }
 

@@ -40,6 +40,16 @@ static int64_t check_memory_available(ss_backend *b)
     return inner_of(b)->class->memory_available(inner_of(b));
 }
 
+static ss_status check_allocate_host(ss_backend *b, int64_t bytes, void **memory)
+{
+    return inner_of(b)->class->allocate_host(inner_of(b), bytes, memory);
+}
+
+static void check_release_host(ss_backend *b, void *memory)
+{
+    inner_of(b)->class->release_host(inner_of(b), memory);
+}
+
 static ss_status check_queue_create(ss_backend *b, ss_queue **queue)
 {
     return inner_of(b)->class->queue_create(inner_of(b), queue);
@@ -165,6 +175,8 @@ static const ss_backend_class check_class = { .name = "cpu-check",
                                               .allocate = check_allocate,
                                               .release = check_release,
                                               .memory_available = check_memory_available,
+                                              .allocate_host = check_allocate_host,
+                                              .release_host = check_release_host,
                                               .queue_create = check_queue_create,
                                               .queue_destroy = check_queue_destroy,
                                               .queue_synchronize = check_queue_synchronize,
@@ -179,7 +191,7 @@ static const ss_backend_class check_class = { .name = "cpu-check",
                                               .poison = check_poison,
                                               .convert = ss_checked_convert,
                                               .symmetric_eigen = ss_checked_symmetric_eigen,
-                                              SS_CPU_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
+                                              SS_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
 
 ss_status ss_check_open(ss_context *context, ss_real real, ss_backend **backend)
 {

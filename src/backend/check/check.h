@@ -122,7 +122,7 @@ static inline void ss_check_array(ss_check_call *call, const char *name, ss_chec
 
 /* ---- primitives.c: the primitives of the cpu (its table names them), behind the wall ---- */
 #define SS_CHECK_DECLARE(name, arguments) ss_status ss_checked_##name arguments;
-SS_CPU_REAL_PRIMITIVES(SS_CHECK_DECLARE)
+SS_REAL_PRIMITIVES(SS_CHECK_DECLARE)
 #undef SS_CHECK_DECLARE
 ss_status ss_checked_convert(ss_backend *b, ss_queue *q, void *to, ss_real real, const void *from,
                              ss_type type, int64_t count, double scale, double shift);

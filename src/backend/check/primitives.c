@@ -62,30 +62,37 @@ static bool derives_from_y(ss_function function)
 ss_status ss_checked_pointwise(ss_backend *b, ss_queue *q, const ss_pointwise *problem)
 {
     CALL("pointwise");
-    ss_pointwise  p = { .function = problem->function, .sweep = problem->sweep, .lanes = problem->lanes };
-    ss_check_role out = ss_check_output(problem->accumulate);
-    p.accumulate = problem->accumulate;
-    p.parameter[0] = problem->parameter[0];
-    p.parameter[1] = problem->parameter[1];
-    if (p.sweep == SS_FORWARD || !derives_from_y(p.function))
-        p.x = problem->x, ss_check_matrix(&call, "x", SS_CHECK_READ, &p.x, 1);
-    else
-        p.y = problem->y, ss_check_matrix(&call, "y", SS_CHECK_READ, &p.y, 1);
+    static const ss_matrix none = { 0 };
+    ss_pointwise           p = *problem;
+    int64_t                lanes = p.lanes;
+    ss_check_role          out = ss_check_output(p.accumulate), out_bias = ss_check_output(p.accumulate_bias);
+    p.x = p.y = p.bias = p.x_t = p.y_t = p.bias_t = none;
+    p.x_a = p.y_a = p.bias_a = p.x_at = p.y_at = p.bias_at = none;
+    if (p.sweep == SS_FORWARD || !derives_from_y(p.function)) {
+        USE(x, SS_CHECK_READ, 1);
+        USE(bias, SS_CHECK_READ, 1);
+    } else {
+        USE(y, SS_CHECK_READ, 1);
+    }
     switch (p.sweep) {
-    case SS_FORWARD: p.y = problem->y, ss_check_matrix(&call, "y", out, &p.y, p.lanes); break;
+    case SS_FORWARD: USE(y, out, lanes); break;
     case SS_BACKWARD:
-        p.y_a = problem->y_a, ss_check_matrix(&call, "y_a", SS_CHECK_READ, &p.y_a, p.lanes);
-        p.x_a = problem->x_a, ss_check_matrix(&call, "x_a", out, &p.x_a, p.lanes);
+        USE(y_a, SS_CHECK_READ, lanes);
+        USE(x_a, out, lanes);
+        USE(bias_a, out_bias, lanes);
         break;
     case SS_TANGENT_FORWARD:
-        p.x_t = problem->x_t, ss_check_matrix(&call, "x_t", SS_CHECK_READ, &p.x_t, p.lanes);
-        p.y_t = problem->y_t, ss_check_matrix(&call, "y_t", out, &p.y_t, p.lanes);
+        USE(x_t, SS_CHECK_READ, lanes);
+        USE(bias_t, SS_CHECK_READ, lanes);
+        USE(y_t, out, lanes);
         break;
     default:
-        p.x_t = problem->x_t, ss_check_matrix(&call, "x_t", SS_CHECK_READ, &p.x_t, p.lanes);
-        p.y_a = problem->y_a, ss_check_matrix(&call, "y_a", SS_CHECK_READ, &p.y_a, p.lanes);
-        p.y_at = problem->y_at, ss_check_matrix(&call, "y_at", SS_CHECK_READ, &p.y_at, p.lanes);
-        p.x_at = problem->x_at, ss_check_matrix(&call, "x_at", out, &p.x_at, p.lanes);
+        USE(x_t, SS_CHECK_READ, lanes);
+        USE(bias_t, SS_CHECK_READ, lanes);
+        USE(y_a, SS_CHECK_READ, lanes);
+        USE(y_at, SS_CHECK_READ, lanes);
+        USE(x_at, out, lanes);
+        USE(bias_at, out_bias, lanes);
     }
     RUN(pointwise, &p);
 }
@@ -194,6 +201,17 @@ ss_status ss_checked_add(ss_backend *b, ss_queue *q, int64_t lanes, double alpha
     ss_check_matrix(&call, "x", SS_CHECK_READ, &in, lanes);
     ss_check_matrix(&call, "y", ss_check_output(beta != 0), &out, lanes);
     RUN(add, lanes, alpha, &in, beta, &out);
+}
+
+ss_status ss_checked_sum(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                         double beta, const ss_matrix *y, bool accumulate, const ss_matrix *z)
+{
+    CALL("sum");
+    ss_matrix u = *x, v = *y, out = *z;
+    ss_check_matrix(&call, "x", SS_CHECK_READ, &u, lanes);
+    ss_check_matrix(&call, "y", SS_CHECK_READ, &v, lanes);
+    ss_check_matrix(&call, "z", ss_check_output(accumulate), &out, lanes);
+    RUN(sum, lanes, alpha, &u, beta, &v, accumulate, &out);
 }
 
 ss_status ss_checked_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,

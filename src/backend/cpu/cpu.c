@@ -77,12 +77,13 @@ static void write_line(ss_cpu_backend *cpu)
     {                                                                                                        \
         .name = "cpu", .space = SS_MEMORY_HOST, .close = cpu_close, .describe = cpu_describe,                \
         .allocate = ss_cpu_allocate, .release = ss_cpu_release, .memory_available = ss_cpu_memory_available, \
+        .allocate_host = ss_cpu_allocate, .release_host = ss_cpu_release,                                    \
         .queue_create = ss_cpu_queue_create, .queue_destroy = ss_cpu_queue_destroy,                          \
         .queue_synchronize = ss_cpu_queue_synchronize, .event_create = ss_cpu_event_create,                  \
         .event_destroy = ss_cpu_event_destroy, .event_record = ss_cpu_event_record,                          \
         .queue_wait = ss_cpu_queue_wait, .upload = ss_cpu_copy, .download = ss_cpu_copy,                     \
         .copy = ss_cpu_copy, .zero = ss_cpu_zero, .poison = ss_cpu_poison, .convert = ss_cpu_convert,        \
-        .symmetric_eigen = ss_cpu_symmetric_eigen, SS_CPU_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)               \
+        .symmetric_eigen = ss_cpu_symmetric_eigen, SS_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)                   \
     }
 #define SS_CPU_ENTRY_32(primitive, arguments) .primitive = ss_cpu_##primitive##_32,
 #define SS_CPU_ENTRY_64(primitive, arguments) .primitive = ss_cpu_##primitive##_64,

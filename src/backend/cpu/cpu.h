@@ -67,46 +67,10 @@ static inline bool ss_cpu_flat(const ss_matrix *m)
 }
 
 /* ---- Primitives of both real types: contracts in backend.h ---- */
-/* clang-format off */
-#define SS_CPU_REAL_PRIMITIVES(row) \
-    row(gemm, (ss_backend *, ss_queue *, const ss_gemm *)) \
-    row(pointwise, (ss_backend *, ss_queue *, const ss_pointwise *)) \
-    row(norm, (ss_backend *, ss_queue *, const ss_norm *)) \
-    row(loss, (ss_backend *, ss_queue *, const ss_loss *)) \
-    row(sample_targets, (ss_backend *, ss_queue *, ss_loss_kind, const ss_matrix *, uint64_t, int64_t, \
-                         int64_t *, const ss_matrix *)) \
-    row(add, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *)) \
-    row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                   const ss_matrix *)) \
-    row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
-    row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
-                      const ss_matrix *)) \
-    row(scatter_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, \
-                       const ss_matrix *)) \
-    row(router, (ss_backend *, ss_queue *, const ss_router *)) \
-    row(row_scale, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                    const ss_matrix *)) \
-    row(row_dot, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                  const ss_matrix *)) \
-    row(dot, (ss_backend *, ss_queue *, int64_t, const void *, const void *, double *)) \
-    row(block_dot, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const void *, double *)) \
-    row(block_axpy, (ss_backend *, ss_queue *, int64_t, int64_t, const void *, int64_t, const double *, double, \
-                     void *)) \
-    row(block_combine, (ss_backend *, ss_queue *, int64_t, int64_t, int64_t, void *, int64_t, const double *)) \
-    row(axpby, (ss_backend *, ss_queue *, int64_t, double, const void *, double, void *)) \
-    row(random_normal, (ss_backend *, ss_queue *, const ss_layout *, uint64_t, uint64_t, void *)) \
-    row(find_nonfinite, (ss_backend *, ss_queue *, int64_t, const void *, int64_t *)) \
-    row(count_sign_changes, (ss_backend *, ss_queue *, int64_t, const void *, const void *, int64_t *)) \
-    row(rope, (ss_backend *, ss_queue *, int64_t, bool, const ss_matrix *, const ss_heads *, bool, \
-               const ss_heads *)) \
-    row(attention, (ss_backend *, ss_queue *, const ss_attention *)) \
-    row(place, (ss_backend *, ss_queue *, void *, const void *, ss_type, int64_t, double, const void *))
-/* clang-format on */
-
 #define SS_CPU_DECLARE(name, arguments)                                                                      \
     ss_status ss_cpu_##name##_32 arguments;                                                                  \
     ss_status ss_cpu_##name##_64 arguments;
-SS_CPU_REAL_PRIMITIVES(SS_CPU_DECLARE)
+SS_REAL_PRIMITIVES(SS_CPU_DECLARE)
 #undef SS_CPU_DECLARE
 
 /* to[i] := scale from[i] + shift, in float64 on the way (convert_real.c; SS_REAL_BITS is the type of `to`).

@@ -11,6 +11,16 @@ static void SS_LEVEL(add_segment)(int64_t n, real alpha, const real *restrict x,
     for (int64_t i = 0; i < n; i++) y[i] = alpha * x[i] + beta * y[i];
 }
 
+/* z (+)= alpha x + beta y */
+static void SS_LEVEL(sum_segment)(int64_t n, real alpha, const real *restrict x, real beta,
+                                  const real *restrict y, bool accumulate, real *restrict z)
+{
+    if (accumulate)
+        for (int64_t i = 0; i < n; i++) z[i] += alpha * x[i] + beta * y[i];
+    else
+        for (int64_t i = 0; i < n; i++) z[i] = alpha * x[i] + beta * y[i];
+}
+
 /* z := alpha x y (+ beta z) */
 static void SS_LEVEL(multiply_segment)(int64_t n, real alpha, const real *restrict x, const real *restrict y,
                                        real *restrict z)

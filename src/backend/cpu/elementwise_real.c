@@ -53,6 +53,24 @@ ss_status SS_REAL(ss_cpu_add)(ss_backend *b, ss_queue *q, int64_t lanes, double 
     return SS_OK;
 }
 
+ss_status SS_REAL(ss_cpu_sum)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
+                              double beta, const ss_matrix *y, bool accumulate, const ss_matrix *z)
+{
+    (void)q;
+    ss_matrix    u = ss_cpu_operand(x, z->rows), v = ss_cpu_operand(y, z->rows);
+    cut          c = make_cut(lanes, z, ss_cpu_flat(&u) && ss_cpu_flat(&v) && ss_cpu_flat(z));
+    ss_cpu_level level = ss_cpu(b)->level;
+#pragma omp parallel for schedule(static) num_threads(ss_cpu_threads(b, c.rows *c.cols *lanes))
+    for (int64_t task = 0; task < c.tasks; task++) {
+        int64_t     lane, row, first, n = segment(&c, task, &lane, &row, &first);
+        const real *s = (const real *)ss_cpu_row(&u, lane, row, sizeof(real)) + first;
+        const real *t = (const real *)ss_cpu_row(&v, lane, row, sizeof(real)) + first;
+        real       *out = (real *)ss_cpu_row(z, lane, row, sizeof(real)) + first;
+        SS_AT_LEVEL(level, sum_segment)(n, (real)alpha, s, (real)beta, t, accumulate, out);
+    }
+    return SS_OK;
+}
+
 ss_status SS_REAL(ss_cpu_multiply)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha,
                                    const ss_matrix *x, const ss_matrix *y, double beta, const ss_matrix *z)
 {

@@ -57,6 +57,17 @@ static void SS_LEVEL(add_segment)(int64_t n, const real *restrict x, real *restr
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 
+static void SS_LEVEL(plus_segment)(int64_t n, const real *restrict x, const real *restrict y,
+                                   real *restrict z)
+{
+    for (int64_t i = 0; i < n; i++) z[i] = x[i] + y[i];
+}
+
+static void SS_LEVEL(total_segment)(int64_t n, const real *restrict x, double *restrict sum)
+{
+    for (int64_t i = 0; i < n; i++) sum[i] += (double)x[i];
+}
+
 #define SS_POINTWISE_ROW(name, torch, stem, from_y, kinked)                                                  \
     { SS_LEVEL(stem##_f), SS_LEVEL(stem##_d), SS_LEVEL(stem##_s), SS_LEVEL(stem##_sd) },
 static const pointwise_kernel

@@ -63,6 +63,7 @@ typedef struct ss_emulator_counts {
     uint64_t launches, blocks, threads; /* run so far */
     uint64_t barriers, collectives;     /* completed */
     uint64_t switches;                  /* from one fiber to another */
+    uint64_t pageable; /* asynchronous copies from or to pageable memory: they wait, on a device */
 } ss_emulator_counts;
 ss_emulator_counts ss_emulator_count(void);
 
