@@ -11,5 +11,8 @@ ss_status ss_deliver_html(ss_workload *workload, const ss_text *html);
 /* Text to standard output; to --output too, unless its name ends in .csv: then `table` goes there (NULL:
  * there is none). */
 ss_status ss_deliver_text(ss_workload *workload, const ss_text *text, const ss_text *table);
+/* What gradient and hvp end with: the vector to --output, the text, the whole JSON. */
+ss_status ss_deliver_vector(ss_workload *workload, const double *packed, const ss_text *text,
+                            const ss_field *fields, const void *result);
 
 #endif

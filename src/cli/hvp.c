@@ -1,8 +1,8 @@
 /* saddlescope hvp: one product of the operator and a vector. */
 #include "backend/backend.h"
 #include "cli/commands.h"
+#include "cli/deliver.h"
 #include "cli/vectors.h"
-#include "cli/workload.h"
 #include "report/lines.h"
 
 #include <math.h>
@@ -84,10 +84,8 @@ ss_status ss_command_hvp(ss_context *context, const ss_settings *settings, int *
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(SS_NEW_ARRAY(context, ss_network_n(workload.network), &packed));
     SS_TRY(compute(&workload, packed, &result));
-    SS_TRY(ss_vector_output(context, settings, workload.network, packed));
     describe(&text, &workload, &result);
-    SS_TRY(ss_workload_print(&workload, &text, NULL));
-    SS_TRY(ss_workload_json(&workload, true, ss_product_fields, &result));
+    SS_TRY(ss_deliver_vector(&workload, packed, &text, ss_product_fields, &result));
 fail:
     ss_text_release(&text);
     ss_free(context, packed);
