@@ -221,7 +221,7 @@
     row(THREADS, "threads", "N", INTEGER, SS_ON_ALL, MACHINE, 1, 65536, NULL, NULL, \
         "threads (default: the processors of this process)") \
     row(JOBS, "jobs", "N", INTEGER, SS_ON(STUDY), MACHINE, 1, 4096, NULL, NULL, \
-        "points at a time, one thread each (default: --threads)") \
+        "points at a time, one thread each (default: --threads; 1 on a GPU)") \
     row(SEED, "seed", "S", INTEGER, SS_ON_ALL, MACHINE, 0, 9e15, NULL, "0", \
         "seed of start vectors, of mlp: weights and of drawn labels") \
     /* files */ \

@@ -231,7 +231,8 @@ ss_status ss_command_study(ss_context *context, const ss_settings *settings, int
         SS_FAIL(context, SS_ERROR_OUTPUT, "--save-weights: %s: %s", ss_text_of(settings, SAVE_WEIGHTS),
                 strerror(errno));
     SS_TRY(SS_NEW_ARRAY(context, plan.total, &result.points));
-    jobs = ss_given(settings, JOBS) ? ss_integer_of(settings, JOBS) : ss_context_threads(context);
+    bool cpu = strncmp(ss_text_of(settings, DEVICE), "cpu", 3) == 0; /* a GPU is one, whatever the threads */
+    jobs = ss_given(settings, JOBS) ? ss_integer_of(settings, JOBS) : cpu ? ss_context_threads(context) : 1;
     jobs = result.jobs = ss_min64(jobs, plan.total);
     SS_TRY(resume(&workload, &plan, &result));
     SS_TRY(write_tables(&t, &plan));
