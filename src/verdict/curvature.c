@@ -179,7 +179,8 @@ static void lanczos_options(ss_analysis *a, ss_eigen_options *options)
     options->memory = ss_analysis_search_room(a);
     bool replays =
         a->options->three_vectors ||
-        (a->options->basis == 0 && ss_eigen_fit(&a->working.op, options->memory) < SS_EIGEN_SMALLEST_BASIS);
+        (a->options->basis == 0 && a->subject->backend->class->space == SS_MEMORY_HOST &&
+         ss_eigen_fit(&a->working.op, options->memory) < ss_min64(a->verdict->n, SS_EIGEN_SMALLEST_BASIS));
     /* With three vectors the lowest Ritz vector takes all products once more. */
     options->max_products = (int64_t)fmax(floor((budget - reserve) / (replays ? 2.0 : 1.0)), 1.0);
     options->method = a->options->three_vectors ? SS_EIGEN_THREE_VECTORS : SS_EIGEN_AUTO;

@@ -77,6 +77,39 @@ Test(language_model, tokens_are_labels_of_their_own, .init = ss_test_begin, .fin
     cr_assert(chdir("/") == 0);
 }
 
+/* Positions that see no token: to the left of a padded beginning. The numbers are torch's in float64, with
+ * its fused attention (scripts: AutoModelForCausalLM, attn_implementation="sdpa", labels shifted by one); its
+ * rotary table is float32. */
+Test(language_model, padding_counts_as_in_torch, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const double expected[2][2] = { { 2.562188730, 2.251758980 }, { 2.595124436, 2.458099864 } };
+    uint16_t            small[TOKENS];
+    int64_t             wide[TOKENS], mask[TOKENS], labels[TOKENS];
+    enter(small, wide);
+    for (int i = 0; i < TOKENS; i++) mask[i] = i > 1 && i != 16 && i != 17;
+    for (int ignored = 0; ignored < 2; ignored++) {
+        for (int i = 0; i < TOKENS; i++) labels[i] = ignored && mask[i] == 0 ? -100 : wide[i];
+        const int64_t shape[] = { TOKENS / LENGTH, LENGTH };
+        ss_array arrays[3] = { { .name = "input_ids" }, { .name = "labels" }, { .name = "attention_mask" } };
+        const int64_t *data[] = { wide, labels, mask };
+        for (int k = 0; k < 3; k++) {
+            arrays[k].type = SS_I64;
+            arrays[k].rank = 2;
+            memcpy(arrays[k].shape, shape, sizeof shape);
+            arrays[k].data = data[k];
+        }
+        ss_test_require(ss_safetensors_write(ss_test_context, "padded.safetensors", arrays, 3, NULL, 0));
+        ss_test_run(&run, "gradient", MODEL, "--data", "padded.safetensors", "--json", "a.json", NULL);
+        cr_assert(run.exit_status == 0, "%s", run.err);
+        json_t *json = ss_test_json("a.json");
+        double  norm = json_number_value(json_object_get(json_object_get(json, "result"), "norm"));
+        cr_expect(fabs(loss_of(json) - expected[ignored][0]) < 1e-6, "%.9f", loss_of(json));
+        cr_expect(fabs(norm - expected[ignored][1]) < 1e-6, "%.9f", norm);
+        json_decref(json);
+    }
+    cr_assert(chdir("/") == 0);
+}
+
 /* A model whose vectors dwarf everything else, with more and more memory: refused with a number that a second
  * or third try reaches, then three vectors, then a basis; kept, as predicted, and within the budget of
  * products. */
