@@ -28,6 +28,11 @@ list(FILTER emulator_sources EXCLUDE REGEX "/test_[^/]*\\.c$")
 add_library(ss_cuda_emulator STATIC ${emulator_sources})
 target_include_directories(ss_cuda_emulator PUBLIC ${ss_emulator_directory}/include)
 target_compile_definitions(ss_cuda_emulator PUBLIC SS_CUDA_EMULATOR)
+# The emulator is the checker, not what is checked: sanitized it would spend most of the time on itself.
+set_source_files_properties(${emulator_sources} PROPERTIES COMPILE_OPTIONS "-O2;-fno-sanitize=all")
+if(SS_SANITIZE MATCHES "address")
+  target_compile_definitions(ss_cuda_emulator PRIVATE SS_EMULATOR_ASAN=1)
+endif()
 find_package(Threads REQUIRED)
 target_link_libraries(ss_cuda_emulator PRIVATE ss_flags Threads::Threads m ${CMAKE_DL_LIBS})
 

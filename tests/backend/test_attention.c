@@ -27,8 +27,8 @@ static const attention_case cases[] = {
     { 3, 49, 2, 2, 40, true, 0, 0, LEFT },
 };
 
-/* Fewer and smaller on other devices, which may be emulated: tiles there are 64 and 32 tokens long, and 16
- * for short sequences; slices of columns 32, 64 or 128 wide. */
+/* Fewer and smaller in brief and on other devices, which may be emulated: tiles there are 64 and 32 tokens
+ * long, and 16 for short sequences; slices of columns 32, 64 or 128 wide. */
 static const attention_case small_cases[] = {
     { 1, 1, 1, 1, 1, false, 0, 0, NO_PADDING },    { 2, 5, 2, 1, 3, true, 0, 0, NO_PADDING },
     { 1, 70, 2, 1, 33, true, 40, 1.5, LEFT },      { 1, 66, 1, 1, 80, true, 0, 0, RIGHT },
@@ -315,9 +315,12 @@ static void check_presence(const attention_case *c, int layout, const presence *
 Test(attention, tiled_is_dense, .init = ss_test_begin, .fini = ss_test_end)
 {
     static const presence all = { true, true, true, true, true };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_presence(&cases[i], (int)i, &all, true);
-    for (size_t i = 0; i < sizeof small_cases / sizeof *small_cases; i++)
+    for (size_t i = 0; i < sizeof cases / sizeof *cases && !ss_test_brief(); i++)
+        check_presence(&cases[i], (int)i, &all, true);
+    for (size_t i = 0; i < sizeof small_cases / sizeof *small_cases; i++) {
         check_presence(&small_cases[i], (int)i, &all, false);
+        if (ss_test_brief()) check_presence(&small_cases[i], (int)i, &all, true);
+    }
 }
 
 /* Every combination of tangents and adjoints, over several tiles of a processor; capped, causal, shared keys.
@@ -325,10 +328,11 @@ Test(attention, tiled_is_dense, .init = ss_test_begin, .fini = ss_test_end)
 Test(attention, absent_operands_count_as_zero, .init = ss_test_begin, .fini = ss_test_end)
 {
     static const attention_case c = { 1, 101, 2, 1, 5, true, 0, 1.5, NO_PADDING },
+                                brief = { 1, 50, 2, 1, 5, true, 0, 1.5, NO_PADDING },
                                 small = { 1, 18, 2, 1, 5, true, 0, 1.5, NO_PADDING };
     for (int bits = 0; bits < 31; bits++) {
         presence there = { bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 3 & 1, bits >> 4 & 1 };
-        check_presence(&c, bits, &there, true);
+        check_presence(ss_test_brief() ? &brief : &c, bits, &there, true);
         check_presence(&small, bits, &there, false);
     }
 }
@@ -410,7 +414,7 @@ Test(attention, same_bits_for_any_thread_count, .init = ss_test_begin, .fini = s
                                 small = { 1, 70, 2, 1, 24, true, 0, 0, NO_PADDING };
     DEVICE_EACH(d)
     {
-        operands o = make_operands(device_is_cpu(d.b->name) ? &c : &small);
+        operands o = make_operands(device_is_cpu(d.b->name) && !ss_test_brief() ? &c : &small);
         double  *first = NULL;
         for (int threads = 1; threads <= 4; threads *= 2) {
             int64_t count;
@@ -436,11 +440,10 @@ static int64_t scratch_of(int64_t tokens)
     attention_case c = { 1, tokens, 2, 1, 8, true, 0, 0, NO_PADDING };
     operands       o = make_operands(&c);
     int64_t        count;
-    int            processors = 0;
-    while (ss_test_backends()[processors] && device_is_cpu(ss_test_backends()[processors])) processors++;
-    /* cpu, float32, best level */
-    device d = device_open(ss_cpu_best_level() > 0 ? device_cases() - 2 * processors : 0);
-    cr_assert_str_eq(d.b->name, "cpu");
+    device         d = { .real = SS_FLOAT32 };
+    unsetenv("SADDLESCOPE_SIMD");
+    ss_test_require(ss_backend_open(ss_test_context, "cpu", d.real, &d.b));
+    d.unit = ss_real_unit_roundoff(d.real);
     ss_free(ss_test_context, all_outputs(&d, &o, &count));
     count = ss_cpu(d.b)->scratch_count;
     device_close(&d);
@@ -455,8 +458,9 @@ Test(attention, memory_is_linear_in_tokens, .init = ss_test_begin, .fini = ss_te
 {
     enum { THREADS = 2, ROW = 48 /* floats of a row of a tile */, HEAD_ROWS = 2 * 8 };
     ss_test_require(ss_context_set_threads(ss_test_context, THREADS));
-    int64_t before = scratch_of(768), per_token = THREADS * (2 + 2 * LANES) * ROW + 3 * LANES * HEAD_ROWS;
-    for (int64_t tokens = 1536; tokens <= 6144; tokens *= 2) {
+    int64_t fewest = ss_test_brief() ? 384 : 768, before = scratch_of(fewest);
+    int64_t per_token = THREADS * (2 + 2 * LANES) * ROW + 3 * LANES * HEAD_ROWS;
+    for (int64_t tokens = 2 * fewest; tokens <= 8 * fewest; tokens *= 2) {
         int64_t now = scratch_of(tokens), most = tokens / 2 * per_token / 2;
         cr_expect(now > before && now - before <= most, "%lld tokens: %lld doubles, %lld at half",
                   (long long)tokens, (long long)now, (long long)before);

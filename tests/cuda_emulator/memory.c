@@ -62,14 +62,21 @@ void emu_memory_fill(void *alias, size_t bytes)
     memcpy(at + whole, &pattern, bytes - whole);
 }
 
-static bool is_filled(const char *at, size_t bytes)
+/* Are these the pattern's bytes from `phase` on? By whole words, because every synchronisation reads all
+ * guards. */
+static bool is_filled(const char *at, size_t phase, size_t bytes)
 {
     const uint64_t pattern = PATTERN;
-    for (size_t i = 0; i < bytes; i += sizeof pattern) {
-        size_t length = bytes - i < sizeof pattern ? bytes - i : sizeof pattern;
-        if (memcmp(at + i, &pattern, length) != 0) return false;
+    uint64_t       different = 0, word = pattern;
+    size_t         i = 0;
+    for (; i < bytes && (phase + i) % sizeof pattern; i++)
+        different |= (uint64_t)(at[i] != ((const char *)&pattern)[(phase + i) % sizeof pattern]);
+    for (; i + sizeof word <= bytes; i += sizeof word) {
+        memcpy(&word, at + i, sizeof word);
+        different |= word ^ pattern;
     }
-    return true;
+    for (size_t k = 0; i < bytes; i++, k++) different |= (uint64_t)(at[i] != ((const char *)&pattern)[k]);
+    return !different;
 }
 
 /* Says what was hit, then lets the previous handler (the sanitizer's, or the default) end the program. */
@@ -252,11 +259,9 @@ static bool guards_whole(emu_allocation *a, const char *after)
     if (a->damaged) return true;
     EMU_UNPOISON(alias, front);
     EMU_UNPOISON(alias + front + a->bytes, back);
-    bool front_whole = is_filled(alias, front), back_whole = true;
     /* The pattern goes on through the allocation's pages from their beginning. */
-    const uint64_t pattern = PATTERN;
-    for (size_t i = front + a->bytes; i < a->page_bytes; i++)
-        back_whole = back_whole && alias[i] == ((const char *)&pattern)[i % sizeof pattern];
+    bool front_whole = is_filled(alias, 0, front),
+         back_whole = is_filled(alias + front + a->bytes, front + a->bytes, back);
     EMU_POISON(alias, front);
     EMU_POISON(alias + front + a->bytes, back);
     if (front_whole && back_whole) return true;

@@ -8,13 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SS_EMULATOR_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SS_EMULATOR_ASAN 1
-#endif
-#endif
 #ifndef SS_EMULATOR_ASAN
 #define SS_EMULATOR_ASAN 0
 #endif

@@ -41,6 +41,11 @@ void fixture_build_smallest(ss_graph *graph);
 /* The problem once more, after a change of the graph's loss node or of the data in place. */
 void fixture_renew_problem(fixture *f, fixture_kind kind);
 
+/* Device block of `lanes` padded vectors, filled from packed ones (NULL = NaN everywhere). Owned by the
+ * caller. */
+void *fixture_upload(const fixture *f, int lanes, const double *packed);
+/* One run of a program; v (may be NULL) and out packed. */
+void fixture_run(fixture *f, ss_program *p, int lanes, const double *v, double *out);
 /* A program with these options (samples and computation filled in by the caller); all vectors packed,
  * float64. */
 void fixture_product(fixture *f, const ss_program_options *options, int lanes, const double *v, double *hv);

@@ -85,7 +85,7 @@ Test(tokens, patches, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f;
     double  row[32];
-    fixture_create(&f, FIXTURE_IMAGES, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_IMAGES, ss_test_device(), SS_FLOAT64, 0, NULL);
     ss_problem_fill_input(&f.problem->inputs[0], 2, row);
     for (int64_t n = 0; n < 4; n++)
         for (int64_t k = 0; k < 8; k++) { /* patch n, element (channel, y, x) */
@@ -114,8 +114,8 @@ static ss_status try_problem(fixture *f, const char *loss)
 Test(tokens, bad_data_are_refused, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f, images;
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
-    fixture_create(&images, FIXTURE_IMAGES, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
+    fixture_create(&images, FIXTURE_IMAGES, ss_test_device(), SS_FLOAT64, 0, NULL);
     ss_test_require(try_problem(&f, "causal_lm"));
     int64_t kept = f.ids[2 * T + 3];
     f.ids[2 * T + 3] = V;
@@ -148,7 +148,7 @@ Test(tokens, data_that_do_not_fit_are_refused, .init = ss_test_begin, .fini = ss
                            { "pixel_values", SS_F64, 2, { 2, 32 }, pixels } };
     fixture  f;
     x.name = "input_ids";
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
     ss_dataset_close(f.dataset);
     ss_test_require(ss_dataset_from_arrays(ss_test_context, &x, &y, NULL, &f.dataset));
     ss_test_refuse(try_problem(&f, "causal_lm"), SS_ERROR_INPUT,
@@ -158,7 +158,7 @@ Test(tokens, data_that_do_not_fit_are_refused, .init = ss_test_begin, .fini = ss
     ss_test_require(ss_dataset_from_arrays(ss_test_context, &reals, &y, NULL, &f.dataset));
     ss_test_refuse(try_problem(&f, "causal_lm"), SS_ERROR_INPUT, "expected integers");
     fixture_destroy(&f);
-    fixture_create(&f, FIXTURE_IMAGES, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_IMAGES, ss_test_device(), SS_FLOAT64, 0, NULL);
     for (int k = 0; k < 2; k++) {
         ss_dataset_close(f.dataset);
         ss_test_require(ss_dataset_from_arrays(ss_test_context, &images[k], &one, NULL, &f.dataset));
@@ -171,7 +171,7 @@ Test(tokens, data_that_do_not_fit_are_refused, .init = ss_test_begin, .fini = ss
 Test(tokens, sequences_longer_than_the_positions_are_refused, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f;
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
     ss_graph_destroy(f.graph);
     ss_test_require(ss_graph_create(ss_test_context, &f.graph));
     fixture_build_smallest(f.graph);

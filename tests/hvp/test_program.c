@@ -1,4 +1,5 @@
-/* Programs: every plan, micro-batch, lane count and weight provider computes the same exact product. */
+/* Programs: every plan, micro-batch, lane count and weight provider computes the same exact product. On the
+ * device that SS_TEST_DEVICE names. */
 #include "base/philox.h"
 #include "hvp/fixture.h"
 
@@ -38,7 +39,7 @@ Test(program, gradient_is_the_derivative_of_the_loss, .init = ss_test_begin, .fi
     for (fixture_kind kind = 0; kind < FIXTURE_KIND_COUNT; kind++) {
         fixture f;
         double  v[MAXIMUM], g[MAXIMUM], other[MAXIMUM], slope = 0, expected = 0, plus, minus;
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0.01, NULL);
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0.01, NULL);
         fixture_random(&f, 5, v);
         fixture_gradient(&f, 3, 0, NULL, g, NULL);
         for (int64_t i = 0; i < f.graph->layout.n; i++) slope += g[i] * v[i];
@@ -61,7 +62,7 @@ Test(program, product_is_the_derivative_of_the_gradient, .init = ss_test_begin, 
         fixture            f;
         double             v[MAXIMUM], hv[MAXIMUM], expected[MAXIMUM];
         ss_program_options options = product_options(SS_PRODUCT_HESSIAN, 4, 100, SS_CACHE_NONE, 1);
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0.01, NULL);
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0.01, NULL);
         fixture_random(&f, 6, v);
         fixture_product(&f, &options, 1, v, hv);
         difference(&f, v, expected);
@@ -73,7 +74,8 @@ Test(program, product_is_the_derivative_of_the_gradient, .init = ss_test_begin, 
     }
 }
 
-/* Plans, spread over all 40 of them, against the one with everything cached in one micro-batch. */
+/* Plans, spread over all 40 of them (5: every option once), against the one with everything cached in one
+ * micro-batch. */
 static void compare_plans(const char *device, ss_real real, double tolerance, int plans)
 {
     static const ss_product products[] = { SS_PRODUCT_HESSIAN, SS_PRODUCT_GAUSS_NEWTON,
@@ -107,17 +109,18 @@ static void compare_plans(const char *device, ss_real real, double tolerance, in
 
 Test(program, all_plans_agree, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu", SS_FLOAT64, 1e-13, 40);
+    compare_plans(ss_test_device(), SS_FLOAT64, 1e-13, ss_test_brief() ? 5 : 40);
 }
 Test(program, all_plans_agree_float32, .init = ss_test_begin, .fini = ss_test_end)
 {
-    compare_plans("cpu", SS_FLOAT32, 1e-5, 40);
+    compare_plans(ss_test_device(), SS_FLOAT32, 1e-5, ss_test_brief() ? 5 : 40);
 }
 /* The other backends: device memory that the host may not touch. */
 Test(program, all_plans_agree_on_devices, .init = ss_test_begin, .fini = ss_test_end)
 {
     for (const char *const *name = ss_test_backends(); *name; name++)
-        if (strcmp(*name, "cpu") != 0) compare_plans(*name, SS_FLOAT64, 1e-13, 14);
+        if (strcmp(*name, ss_test_device()) != 0)
+            compare_plans(*name, SS_FLOAT64, 1e-13, ss_test_brief() ? 5 : 14);
 }
 
 /* Bodies that a backend captures: at other vectors, numbers of lanes and points the products are those of a
@@ -175,7 +178,7 @@ Test(program, hessian_is_gauss_newton_plus_residual, .init = ss_test_begin, .fin
     for (fixture_kind kind = 0; kind < FIXTURE_KIND_COUNT; kind++) {
         fixture f;
         double  v[MAXIMUM], h[MAXIMUM], g[MAXIMUM], r[MAXIMUM];
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0.05, NULL);
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0.05, NULL);
         fixture_random(&f, 6, v);
         ss_program_options options = product_options(SS_PRODUCT_HESSIAN, 5, 1, SS_CACHE_ACTIVATIONS, 1);
         fixture_product(&f, &options, 1, v, h);
@@ -201,7 +204,7 @@ Test(program, products_are_symmetric, .init = ss_test_begin, .fini = ss_test_end
             fixture            f;
             double             u[MAXIMUM], v[MAXIMUM], hu[MAXIMUM], hv[MAXIMUM], uhv = 0, vhu = 0, scale = 0;
             ss_program_options options = product_options((ss_product)product, 4, 1, SS_CACHE_NONE, 1);
-            fixture_create(&f, kind, "cpu", SS_FLOAT64, 0, NULL);
+            fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0, NULL);
             fixture_random(&f, 6, u);
             fixture_random(&f, 7, v);
             fixture_product(&f, &options, 1, u, hu);
@@ -232,15 +235,14 @@ static void compare_with_outer_products(fixture *f)
         ss_program_options gradient = {
             .computation = SS_COMPUTE_GRADIENT, .micro_batch = 1, .lanes = 1, .samples = one
         };
-        double padded[4096], dot = 0;
+        double dot = 0;
         ss_problem_normaliser(f->problem, &one, &(double){ 0 }, &targets);
         if (targets == 0) continue;
         cr_assert_eq(targets, 1);
         counted++;
         ss_test_require(ss_program_compile(ss_test_context, f->backend, f->problem, &gradient, &p));
-        ss_test_require(ss_program_run(p, 1, NULL, 0, padded, 0));
+        fixture_run(f, p, 1, NULL, g);
         ss_program_destroy(p);
-        ss_layout_pack(&f->graph->layout, SS_FLOAT64, padded, g);
         for (int64_t j = 0; j < n; j++) dot += g[j] * v[j];
         for (int64_t j = 0; j < n; j++) expected[j] += g[j] * dot;
     }
@@ -253,7 +255,7 @@ Test(program, fisher_is_the_sum_of_outer_products, .init = ss_test_begin, .fini 
     static const fixture_kind kinds[] = { FIXTURE_PLAIN, FIXTURE_TOKENS, FIXTURE_ATTENTION };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         fixture f;
-        fixture_create(&f, kinds[k], "cpu", SS_FLOAT64, 0, NULL);
+        fixture_create(&f, kinds[k], ss_test_device(), SS_FLOAT64, 0, NULL);
         for (int64_t i = 0; f.labels && i < FIXTURE_SAMPLES * FIXTURE_TOKENS_PER_SAMPLE; i++) {
             int64_t sample = i / FIXTURE_TOKENS_PER_SAMPLE, token = i % FIXTURE_TOKENS_PER_SAMPLE;
             f.labels[i] = token == 1 + sample % 4 ? f.ids[i] : SS_IGNORED_LABEL; /* one per sample */
@@ -270,8 +272,8 @@ Test(program, monte_carlo_fisher_is_gauss_newton_on_average, .init = ss_test_beg
     for (fixture_kind kind = 0; kind < FIXTURE_KIND_COUNT; kind++) {
         fixture f;
         double  v[MAXIMUM], g[MAXIMUM], fv[MAXIMUM], mean = 0, square = 0, vgv = 0;
-        int     draws = 400;
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0, NULL);
+        int     draws = ss_test_brief() ? 30 : 400;
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0, NULL);
         int64_t n = f.graph->layout.n;
         fixture_random(&f, 6, v);
         ss_program_options options = product_options(SS_PRODUCT_GAUSS_NEWTON, 11, 100, SS_CACHE_NONE, 1);
@@ -302,8 +304,8 @@ Test(program, parameter_subsets_are_blocks, .init = ss_test_begin, .fini = ss_te
     for (int k = 0; k < 4; k++) {
         fixture all, some;
         double  v[MAXIMUM], full[MAXIMUM] = { 0 }, hv[MAXIMUM], expected[MAXIMUM], block[MAXIMUM];
-        fixture_create(&all, FIXTURE_PLAIN, "cpu", SS_FLOAT64, 0.01, NULL);
-        fixture_create(&some, FIXTURE_PLAIN, "cpu", SS_FLOAT64, 0.01, globs[k]);
+        fixture_create(&all, FIXTURE_PLAIN, ss_test_device(), SS_FLOAT64, 0.01, NULL);
+        fixture_create(&some, FIXTURE_PLAIN, ss_test_device(), SS_FLOAT64, 0.01, globs[k]);
         fixture_random(&some, 6, v);
         ss_program_options options = product_options(SS_PRODUCT_HESSIAN, 4, 2, SS_CACHE_NONE, 1);
         for (int32_t i = 0; i < all.graph->n_parameters; i++) {
@@ -344,9 +346,9 @@ Test(program, kinks_are_counted, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f;
     double  v[MAXIMUM];
-    fixture_create(&f, FIXTURE_KINKED, "cpu", SS_FLOAT64, 0, NULL);
-    int64_t            n = f.graph->layout.n, padded = f.graph->layout.padded;
-    double            *d;
+    fixture_create(&f, FIXTURE_KINKED, ss_test_device(), SS_FLOAT64, 0, NULL);
+    int64_t            n = f.graph->layout.n;
+    void              *d;
     ss_program        *p;
     ss_program_options options = { .computation = SS_COMPUTE_KINKS, .micro_batch = 4, .lanes = 1 };
     for (int64_t i = 0; i < n; i++) v[i] = 0;
@@ -356,8 +358,7 @@ Test(program, kinks_are_counted, .init = ss_test_begin, .fini = ss_test_end)
         for (int64_t j = 0; w->name[0] == '0' && j < w->count; j++)
             v[w->canonical + j] = -2 * ss_array_value(&w->array, j);
     }
-    ss_test_require(SS_NEW_ARRAY(ss_test_context, padded, &d));
-    ss_layout_unpack(&f.graph->layout, SS_FLOAT64, v, d);
+    d = fixture_upload(&f, 1, v);
     ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &options, &p));
     for (int k = 0; k < 3; k++) {
         ss_point point = { k == 1 ? 1e-12 : k, d };
@@ -367,7 +368,7 @@ Test(program, kinks_are_counted, .init = ss_test_begin, .fini = ss_test_end)
         cr_assert_eq(p->kinks, k == 2 ? FIXTURE_SAMPLES * 9 : 0);
     }
     ss_program_destroy(p);
-    ss_free(ss_test_context, d);
+    f.backend->class->release(f.backend, d);
     fixture_destroy(&f);
 }
 
@@ -376,7 +377,7 @@ Test(program, allocation_failures_end_cleanly, .init = ss_test_begin, .fini = ss
     fixture            f;
     ss_program_options options = product_options(SS_PRODUCT_HESSIAN, 4, 1, SS_CACHE_CHECKPOINT, 2);
     bool               reached = false;
-    fixture_create(&f, FIXTURE_BRANCHES, "cpu", SS_FLOAT64, 0.01, NULL);
+    fixture_create(&f, FIXTURE_BRANCHES, ss_test_device(), SS_FLOAT64, 0.01, NULL);
     for (int64_t nth = 1; !reached && nth < 10000; nth++) {
         ss_program *p = NULL;
         ss_context_fail_allocation(ss_test_context, nth);

@@ -69,7 +69,7 @@ static double loss_of(fixture *f, const char *loss, int64_t micro_batch)
 Test(tokens, losses_by_hand, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f;
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL); /* for its data */
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL); /* for its data */
     ss_graph_destroy(f.graph);
     ss_test_require(ss_graph_create(ss_test_context, &f.graph));
     fixture_build_smallest(f.graph);
@@ -99,7 +99,7 @@ Test(tokens, facts, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture f;
     double  weights[V];
-    fixture_create(&f, FIXTURE_TIED, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TIED, ss_test_device(), SS_FLOAT64, 0, NULL);
     for (int j = 0; j < V; j++) weights[j] = j == 2 ? 0 : 0.5 + 0.25 * j;
     for (int k = 0; k < 4; k++) {
         ss_objective_options options;
@@ -161,7 +161,7 @@ Test(tokens, rows_never_reached_are_zero, .init = ss_test_begin, .fini = ss_test
         double             one[MAXIMUM], two[MAXIMUM];
         ss_program_options options = hessian(4, 2, SS_CACHE_NONE);
         int64_t            zeros = 0;
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0, NULL);
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0, NULL);
         product(&f, &options, 6, one);
         product(&f, &options, 7, two);
         for (int64_t i = 0; i < f.graph->layout.n; i++) zeros += one[i] == 0 && two[i] == 0;
@@ -195,8 +195,8 @@ Test(tokens, frozen_parameters_cost_nothing, .init = ss_test_begin, .fini = ss_t
         double             v[MAXIMUM], full[MAXIMUM] = { 0 }, hv[MAXIMUM], expected[MAXIMUM], block[MAXIMUM];
         ss_program_options options = hessian(4, 100, SS_CACHE_NONE);
         ss_program        *p;
-        fixture_create(&all, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
-        fixture_create(&some, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, cases[k].glob);
+        fixture_create(&all, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
+        fixture_create(&some, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, cases[k].glob);
         fixture_random(&some, 6, v);
         for (int32_t i = 0; i < all.graph->n_parameters; i++) {
             const ss_parameter *a = &all.graph->parameters[i], *b = &some.graph->parameters[i];
@@ -230,7 +230,7 @@ Test(tokens, plan_counts_a_gradient, .init = ss_test_begin, .fini = ss_test_end)
     fixture            f;
     ss_program        *p;
     ss_program_options options = hessian(4, 100, SS_CACHE_NONE);
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
     options.keep_logits = true;
     ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &options, &p));
     double all = 2.0 * S * T * (2 * D * 6 + D * V);
@@ -248,7 +248,7 @@ Test(tokens, planner_keeps_logits_where_there_is_room, .init = ss_test_begin, .f
     ss_plan_request request = { .computation = SS_COMPUTE_PRODUCT,
                                 .product = SS_PRODUCT_HESSIAN,
                                 .lanes = 1 };
-    fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
     for (int keep = 0; keep < 2; keep++) {
         ss_program_options options = hessian(S, 100, SS_CACHE_NONE);
         options.keep_logits = keep == 1;
@@ -276,7 +276,7 @@ Test(tokens, drawn_labels_do_not_depend_on_the_subset, .init = ss_test_begin, .f
         fixture            f;
         double             whole[MAXIMUM], part[MAXIMUM], sum[MAXIMUM] = { 0 };
         ss_program_options options = hessian(3, 100, SS_CACHE_NONE);
-        fixture_create(&f, kind, "cpu", SS_FLOAT64, 0, NULL);
+        fixture_create(&f, kind, ss_test_device(), SS_FLOAT64, 0, NULL);
         int64_t n = f.graph->layout.n;
         options.product = SS_PRODUCT_FISHER_MONTE_CARLO;
         product(&f, &options, 6, whole);
@@ -300,19 +300,17 @@ Test(tokens, drawn_labels_do_not_depend_on_the_subset, .init = ss_test_begin, .f
 Test(tokens, a_router_changes_its_mind, .init = ss_test_begin, .fini = ss_test_end)
 {
     fixture            f;
-    double            *d;
     int64_t            both = 0;
     ss_program        *p;
     ss_program_options options = { .computation = SS_COMPUTE_KINKS, .micro_batch = 4, .lanes = 1 };
     ss_objective_facts facts;
-    fixture_create(&f, FIXTURE_EXPERTS, "cpu", SS_FLOAT64, 0, NULL);
-    ss_test_require(SS_NEW_ARRAY(ss_test_context, f.graph->layout.padded, &d));
+    fixture_create(&f, FIXTURE_EXPERTS, ss_test_device(), SS_FLOAT64, 0, NULL);
     ss_test_require(ss_program_compile(ss_test_context, f.backend, f.problem, &options, &p));
     for (int expert = 0; expert < 3; expert++) {
         double  v[MAXIMUM] = { 0 };
         int64_t changes[3];
         v[parameter_named(&f, "gate.bias")->canonical + expert] = 1;
-        ss_layout_unpack(&f.graph->layout, SS_FLOAT64, v, d);
+        void *d = fixture_upload(&f, 1, v);
         for (int k = 0; k < 3; k++) {
             ss_point point = { 100 * (k - 1), d };
             ss_program_set_point(p, &point);
@@ -320,6 +318,7 @@ Test(tokens, a_router_changes_its_mind, .init = ss_test_begin, .fini = ss_test_e
             cr_assert_eq(p->units, S * T * 3);
             changes[k] = p->kinks;
         }
+        f.backend->class->release(f.backend, d);
         cr_assert_eq(changes[1], 0);
         cr_assert_eq(changes[0] + changes[2], 2 * S * T);
         both += changes[0] > 0 && changes[2] > 0;
@@ -328,7 +327,6 @@ Test(tokens, a_router_changes_its_mind, .init = ss_test_begin, .fini = ss_test_e
     ss_test_require(ss_problem_facts(f.problem, &facts));
     cr_assert(facts.kinked);
     ss_program_destroy(p);
-    ss_free(ss_test_context, d);
     fixture_destroy(&f);
 }
 
@@ -340,7 +338,7 @@ Test(tokens, gauge_of_a_head, .init = ss_test_begin, .fini = ss_test_end)
         fixture   f;
         double    g[MAXIMUM], c[MAXIMUM], norm = 0;
         ss_gauge *gauge;
-        fixture_create(&f, FIXTURE_TOKENS, "cpu", SS_FLOAT64, 0, NULL);
+        fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
         if (!capped) {
             f.graph->head.cap = 0;
             ss_test_require(ss_graph_add_loss(f.graph, &f.problem->loss->attributes, &(int32_t){ 0 }));

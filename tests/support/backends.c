@@ -40,3 +40,9 @@ const char *ss_test_device(void)
     const char *name = getenv("SS_TEST_DEVICE");
     return name && *name ? name : "cpu";
 }
+
+bool ss_test_brief(void)
+{
+    return !ss_test_environment("SS_TEST_ALL") &&
+           (ss_test_environment("SS_TEST_BRIEF") || strcmp(ss_test_device(), "cpu") != 0);
+}

@@ -91,7 +91,7 @@ void ss_test_forward(const ss_graph *graph, const double *theta, int64_t batch, 
 {
     evaluation      e = { .graph = graph, .batch = batch };
     const ss_value *output = &graph->values[graph->output];
-    ss_test_require(ss_backend_open(ss_test_context, "cpu", SS_FLOAT64, &e.backend));
+    ss_test_require(ss_backend_open(ss_test_context, ss_test_device(), SS_FLOAT64, &e.backend));
     ss_test_require(SS_NEW_ARRAY(ss_test_context, graph->n_values, &e.values));
     ss_test_require(SS_NEW_ARRAY(ss_test_context, graph->n_parameters, &e.parameters));
     place_parameters(&e, theta);

@@ -373,8 +373,7 @@ void fixture_destroy(fixture *f)
 
 /* ---- Vectors and products ---- */
 
-/* Device block of `lanes` padded vectors, filled from packed float64 ones (NULL = NaN everywhere). */
-static void *to_device(const fixture *f, int lanes, const double *packed)
+void *fixture_upload(const fixture *f, int lanes, const double *packed)
 {
     const ss_layout *layout = &f->graph->layout;
     ss_backend      *b = f->backend;
@@ -421,6 +420,15 @@ static void from_device(const fixture *f, int lanes, void *device, double *packe
     b->class->release(b, device);
 }
 
+void fixture_run(fixture *f, ss_program *p, int lanes, const double *v, double *out)
+{
+    int64_t ld = f->graph->layout.padded;
+    void   *in = v ? fixture_upload(f, lanes, v) : NULL, *to = fixture_upload(f, lanes, NULL);
+    ss_test_require(ss_program_run(p, lanes, in, ld, to, ld));
+    f->backend->class->release(f->backend, in);
+    from_device(f, lanes, to, out);
+}
+
 void fixture_product(fixture *f, const ss_program_options *options, int lanes, const double *v, double *hv)
 {
     ss_program *p;
@@ -430,8 +438,8 @@ void fixture_product(fixture *f, const ss_program_options *options, int lanes, c
     /* Three times, at other addresses each time: the later runs must not depend on what the first has left in
      * the arena, and a backend that captures does so in the second and launches it in the third. */
     for (int i = 0; i < 3; i++) {
-        in[i] = to_device(f, lanes, v);
-        out[i] = to_device(f, lanes, NULL);
+        in[i] = fixture_upload(f, lanes, v);
+        out[i] = fixture_upload(f, lanes, NULL);
         ss_test_require(ss_program_run(p, lanes, in[i], ld, out[i], ld));
     }
     ss_program_destroy(p);
@@ -449,8 +457,8 @@ void fixture_gradient(fixture *f, int64_t micro_batch, double step, const double
                                    .cached = 1000,
                                    .rest = SS_CACHE_NONE,
                                    .lanes = 1 };
-    void              *d = direction ? to_device(f, 1, direction) : NULL, *out = to_device(f, 1, NULL);
-    ss_point           point = { step, d };
+    void    *d = direction ? fixture_upload(f, 1, direction) : NULL, *out = fixture_upload(f, 1, NULL);
+    ss_point point = { step, d };
     ss_test_require(ss_program_compile(ss_test_context, f->backend, f->problem, &options, &p));
     ss_program_set_point(p, &point);
     ss_test_require(ss_program_run(p, 1, NULL, 0, out, 0));

@@ -54,6 +54,11 @@ double ss_test_relative_error(int64_t n, const double *x, const double *referenc
 /* Is NAME set to something other than "" and "0"? For suites with a long form, e.g. SS_TEST_ALL. */
 bool ss_test_environment(const char *name);
 
+/* Are long suites to take their short form, which still runs everything once? With SS_TEST_BRIEF
+ * (scripts/test sets it for sanitized code), and where SS_TEST_DEVICE names a device, which may be emulated;
+ * never with SS_TEST_ALL. */
+bool ss_test_brief(void);
+
 /* Names of the backends to test, those of the processor first: all of this build, without a device that is
  * not there (said on stderr; SS_TEST_REQUIRE_CUDA=1: then its suites fail), or the one that SS_TEST_BACKEND
  * names. NULL-terminated. */

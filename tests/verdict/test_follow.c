@@ -2,6 +2,7 @@
  * known by hand. */
 #include "base/philox.h"
 #include "saddlescope/follow.h"
+#define BENCH_DIGITS_DEVICE "cpu"
 #include "verdict/bench.h"
 #include "verdict/move.h"
 
@@ -386,6 +387,7 @@ static ss_status whole(follow_call call)
     bench                b = { 0 };
     ss_objective_options options;
     ss_objective_options_init(&options);
+    options.device = ss_test_device();
     options.loss = "mse";
     SS_TRY(ss_network_open(ss_test_context, TOY, NULL, &b.network));
     SS_TRY(ss_dataset_open(ss_test_context, TOY "/data.safetensors", NULL, &b.dataset));
@@ -403,7 +405,8 @@ Test(follow, every_allocation_fails_once, .init = ss_test_begin, .fini = ss_test
         int64_t before = ss_context_allocations(ss_test_context), failed = 0, tried = 0;
         ss_test_require(whole(calls[k]));
         int64_t all = ss_context_allocations(ss_test_context) - before;
-        int64_t step = ss_test_environment("SS_TEST_ALL") ? 1 : ss_max64(1, all / 150);
+        int64_t step =
+            ss_test_environment("SS_TEST_ALL") ? 1 : ss_max64(1, all / (ss_test_brief() ? 15 : 150));
         for (int64_t nth = 1; nth <= all; nth += step) {
             ss_context_fail_allocation(ss_test_context, nth);
             ss_status status = whole(calls[k]);
