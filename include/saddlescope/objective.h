@@ -46,15 +46,18 @@ typedef struct ss_objective_options {
     double        smoothing;     /* label smoothing in [0, 1), cross_entropy only */
     const double *class_weights; /* [classes] or NULL */
     int64_t       n_class_weights;
-    const char   *device;     /* backend name, NULL = "cpu" */
-    ss_real       precision;  /* of the working operator */
-    bool          tf32;       /* float32 on a GPU: products with tangents may round their operands to TF32 */
-    int64_t       memory;     /* bytes for programs and vectors, 0 = from what is free */
-    int64_t       batch_size; /* largest micro-batch in samples, 0 = planner's choice */
-    ss_cache      cache;      /* SS_CACHE_AUTO = by memory */
-    int           lanes;      /* largest number of vectors per pass, 0 = planner's choice */
-    uint64_t      label_seed; /* Monte-Carlo Fisher */
-    bool stream_weights;      /* weights made resident per layer and given up after their last use (tests) */
+    const char   *device;    /* backend name, NULL = "cpu" */
+    ss_real       precision; /* of the working operator */
+    bool          tf32;      /* float32 on a GPU: products with tangents may round their operands to TF32 */
+    int64_t       memory;    /* bytes for programs and vectors, 0 = from what is free */
+    int64_t       held;      /* bytes of a stated memory that network, data and the rest take already */
+    int vectors, vectors64;  /* of parameters, in the working type and in float64, that the caller will hold
+                                beside the programs; memory is kept for them first */
+    int64_t  batch_size;     /* largest micro-batch in samples, 0 = planner's choice */
+    ss_cache cache;          /* SS_CACHE_AUTO = by memory */
+    int      lanes;          /* largest number of vectors per pass, 0 = planner's choice */
+    uint64_t label_seed;     /* Monte-Carlo Fisher */
+    bool     stream_weights; /* weights made resident per layer and given up after their last use (tests) */
 } ss_objective_options;
 
 /* Defaults for everything but the loss. */
@@ -136,6 +139,9 @@ ss_status ss_objective_kinks(ss_objective *objective, const ss_samples *samples,
  * operator). */
 ss_status ss_objective_operator(ss_objective *objective, ss_product product, ss_real real,
                                 const ss_samples *samples, const ss_point *point, ss_operator *op);
+/* Device and staging memory of the programs that exist: what they hold now, and what they will hold together
+ * at most (they make room for each other as soon as they do not fit into their share of the memory). */
+void ss_objective_program_memory(const ss_objective *objective, int64_t *now, int64_t *most);
 /* Gives back the device memory of all programs of one real type; the next use takes it again. Working and
  * confirming programs need not hold memory together. */
 void ss_objective_release(ss_objective *objective, ss_real real);

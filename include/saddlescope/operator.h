@@ -18,8 +18,8 @@ struct ss_comm;
 
 typedef struct ss_operator {
     void *context; /* of the callback */
-    /* Computes y := H x. Padding of x is zero on entry; padding of y must be zero on return. SS_ERROR_NUMERIC
-     * when a result is not finite. */
+    /* Computes y := H x, at the latest when the backend's default queue comes to what follows. Padding of x
+     * is zero on entry; padding of y must be zero on return. SS_ERROR_NUMERIC when a result is not finite. */
     ss_status (*apply)(void *context, int count, const void *x, int64_t ldx, void *y, int64_t ldy,
                        struct ss_queue *queue);
     void (*destroy)(void *context); /* may be NULL */

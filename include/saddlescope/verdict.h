@@ -359,6 +359,7 @@ typedef struct ss_verdict_cost {
     double  seconds_products; /* of it in products, gradients and losses */
     double  needed_products;  /* reason budget: further products that would decide, an estimate */
     double  needed_seconds;   /* and their time */
+    int64_t memory_predicted; /* bytes that the context will have handed out at most, the caller's included */
     bool    out_of_products;  /* the budget ended the search */
     bool    out_of_time;      /* --time-limit did */
 } ss_verdict_cost;
@@ -429,18 +430,20 @@ typedef struct ss_analyze_options {
     uint64_t    seed;              /* start vectors, noise probe, flat-space probe */
     uint64_t    sample_seed;       /* groups of samples */
     int         basis;             /* m; 0 = by memory, 32 */
-    int64_t     memory;            /* bytes for the Lanczos basis; 0 = from what is free */
-    int64_t     confirm_samples;   /* samples of the confirming operator; 0 = all */
-    bool        three_vectors;     /* force the three-vector mode */
-    const char *checkpoint;        /* file of --checkpoint, NULL = none */
-    double      checkpoint_every;  /* seconds between savings of the basis; 600 */
-    bool        resume;            /* continue from the checkpoint if it is there */
-    const char *configuration;     /* caller's own text (files, libraries, threads, plan), stored in the
-                                      checkpoint and compared on resume; NULL = "" */
-    ss_verdict_monitor monitor;    /* may be NULL */
+    int64_t     memory; /* bytes for all that the context hands out; 0 = nine tenths of what is free */
+    int64_t     confirm_samples;  /* samples of the confirming operator; 0 = all */
+    bool        three_vectors;    /* force the three-vector mode */
+    const char *checkpoint;       /* file of --checkpoint, NULL = none */
+    double      checkpoint_every; /* seconds between savings of the basis; 600 */
+    bool        resume;           /* continue from the checkpoint if it is there */
+    const char *configuration;    /* caller's own text (files, libraries, threads, plan), stored in the
+                                     checkpoint and compared on resume; NULL = "" */
+    ss_verdict_monitor monitor;   /* may be NULL */
     void              *monitor_user;
 } ss_analyze_options;
 
+/* Vectors that ss_analyze holds at least, for ss_objective_options: of the working type and in float64. */
+void ss_analyze_vectors(int *working, int *wide);
 /* The defaults. */
 void ss_analyze_options_init(ss_analyze_options *options);
 

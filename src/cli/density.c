@@ -26,7 +26,7 @@ static void options_from(const ss_settings *s, watch *w, ss_density_options *o)
     if (ss_given(s, WIDTH)) o->width = ss_real_of(s, WIDTH);
     o->eta = 1 - ss_real_of(s, CONFIDENCE);
     if (ss_given(s, POINTS)) o->points = ss_integer_of(s, POINTS);
-    if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
+    o->memory = ss_workload_vector_memory(w->workload, 1);
     o->seed = (uint64_t)ss_integer_of(s, SEED);
     o->monitor = look;
     o->monitor_user = w;

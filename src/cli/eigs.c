@@ -23,18 +23,18 @@ static ss_status look(void *user, ss_eigen_result *state, ss_eigen_action *actio
     return SS_OK;
 }
 
-static void options_from(const ss_settings *s, const char *configuration, watch *w, ss_eigen_options *o)
+static void options_from(const ss_settings *s, const ss_workload *workload, watch *w, ss_eigen_options *o)
 {
     ss_eigen_options_pairs(o, ss_integer_of(s, LOW), ss_integer_of(s, HIGH));
     if (ss_given(s, BELOW)) o->below = -ss_real_of(s, BELOW);
     o->rtol_low = o->rtol_high = ss_real_of(s, TOLERANCE);
     o->max_products = ss_integer_of(s, MAX_PRODUCTS);
     o->seed = (uint64_t)ss_integer_of(s, SEED);
-    if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
+    o->memory = ss_workload_vector_memory(workload, 2); /* true residuals take two */
     o->checkpoint = ss_text_of(s, CHECKPOINT);
     if (ss_given(s, CHECKPOINT_EVERY)) o->checkpoint_every = ss_real_of(s, CHECKPOINT_EVERY);
     o->resume = ss_given(s, RESUME);
-    o->configuration = configuration;
+    o->configuration = workload->configuration;
     o->monitor = look;
     o->monitor_user = w;
     if (ss_given(s, TIME_LIMIT)) w->end = ss_seconds() + ss_real_of(s, TIME_LIMIT);
@@ -167,7 +167,7 @@ ss_status ss_command_eigs(ss_context *context, const ss_settings *settings, int 
     SS_TRY(check_options(context, settings));
     SS_TRY(ss_workload_open(context, settings, true, &workload));
     SS_TRY(ss_workload_operator(&workload, &op));
-    options_from(settings, workload.configuration, &monitor, &options);
+    options_from(settings, &workload, &monitor, &options);
     if (options.low + options.high > op.layout->n)
         SS_FAIL(context, SS_ERROR_USAGE, "--low and --high ask for %lld eigenvalues, there are %lld",
                 (long long)(options.low + options.high), (long long)op.layout->n);

@@ -1,13 +1,12 @@
 /* saddlescope gradient: loss and gradient over the whole data set. */
 #include "backend/backend.h"
 #include "cli/commands.h"
-#include "cli/vectors.h"
 #include "cli/workload.h"
 #include "report/lines.h"
 
 #include <math.h>
 
-static ss_status compute(ss_workload *w, double *packed, ss_gradient_result *result)
+static ss_status compute(ss_workload *w, ss_gradient_result *result)
 {
     ss_status        status = SS_OK;
     ss_backend      *backend = ss_objective_backend(w->objective, w->options.precision);
@@ -30,7 +29,7 @@ static ss_status compute(ss_workload *w, double *packed, ss_gradient_result *res
                                     .seconds = ss_seconds() - start,
                                     .n = layout->n };
     SS_TRY(ss_workload_operator(w, &op)); /* only for its layout and backend: packing needs them */
-    SS_TRY(ss_operator_pack(&op, gradient, packed));
+    SS_TRY(ss_workload_vector(w, &op, gradient));
 fail:
     ss_operator_destroy(&op);
     backend->class->release(backend, gradient);
@@ -56,20 +55,16 @@ ss_status ss_command_gradient(ss_context *context, const ss_settings *settings, 
     ss_workload        workload;
     ss_gradient_result result;
     ss_text            text;
-    double            *packed = NULL;
 
     (void)exit_status;
     ss_text_init(context, &text);
     SS_TRY(ss_workload_open(context, settings, true, &workload));
-    SS_TRY(SS_NEW_ARRAY(context, ss_network_n(workload.network), &packed));
-    SS_TRY(compute(&workload, packed, &result));
-    SS_TRY(ss_vector_output(context, settings, workload.network, packed));
+    SS_TRY(compute(&workload, &result));
     describe(&text, &workload, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     SS_TRY(ss_workload_json(&workload, true, ss_gradient_fields, &result));
 fail:
     ss_text_release(&text);
-    ss_free(context, packed);
     ss_workload_close(&workload);
     return status;
 }

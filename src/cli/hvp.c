@@ -8,22 +8,25 @@
 #include <math.h>
 
 /* Fills x (padded, backend memory) from --vector or --random. */
-static ss_status fill(ss_workload *w, ss_operator *op, double *packed, void *x)
+static ss_status fill(ss_workload *w, ss_operator *op, void *x)
 {
     const ss_settings *s = w->settings;
     ss_status          status = SS_OK;
+    double            *packed = NULL;
     if (ss_given(s, RANDOM)) {
         SS_TRY(op->backend->class->random_normal(op->backend, NULL, op->layout,
                                                  (uint64_t)ss_integer_of(s, RANDOM), 0, x));
     } else {
+        SS_TRY(SS_NEW_ARRAY(w->context, op->layout->n, &packed));
         SS_TRY(ss_vector_read(w->context, ss_text_of(s, VECTOR), w->network, packed));
         SS_TRY(ss_operator_unpack(op, packed, x));
     }
 fail:
+    ss_free(w->context, packed);
     return status;
 }
 
-static ss_status compute(ss_workload *w, double *packed, ss_product_result *result)
+static ss_status compute(ss_workload *w, ss_product_result *result)
 {
     ss_status   status = SS_OK;
     ss_operator op = { 0 };
@@ -36,7 +39,7 @@ static ss_status compute(ss_workload *w, double *packed, ss_product_result *resu
     int64_t padded = op.layout->padded, bytes = padded * (int64_t)ss_real_size(op.real);
     SS_TRY(backend->class->allocate(backend, bytes, &x));
     SS_TRY(backend->class->allocate(backend, bytes, &y));
-    SS_TRY(fill(w, &op, packed, x));
+    SS_TRY(fill(w, &op, x));
     SS_TRY(ss_operator_apply(&op, 1, x, padded, y, padded));
     SS_TRY(backend->class->dot(backend, NULL, padded, x, x, &xx));
     SS_TRY(backend->class->dot(backend, NULL, padded, x, y, &xy));
@@ -50,7 +53,7 @@ static ss_status compute(ss_workload *w, double *packed, ss_product_result *resu
                                    .quotient_error = ss_workload_rounding(w) * sqrt(yy / xx),
                                    .seconds = op.seconds,
                                    .n = op.layout->n };
-    SS_TRY(ss_operator_pack(&op, y, packed));
+    SS_TRY(ss_workload_vector(w, &op, y));
 fail:
     if (backend != NULL) {
         backend->class->release(backend, x);
@@ -75,22 +78,18 @@ ss_status ss_command_hvp(ss_context *context, const ss_settings *settings, int *
     ss_workload       workload = { .context = context };
     ss_product_result result;
     ss_text           text;
-    double           *packed = NULL;
 
     (void)exit_status;
     ss_text_init(context, &text);
     if (ss_given(settings, VECTOR) == ss_given(settings, RANDOM))
         SS_FAIL(context, SS_ERROR_USAGE, "give either --vector FILE or --random SEED");
     SS_TRY(ss_workload_open(context, settings, true, &workload));
-    SS_TRY(SS_NEW_ARRAY(context, ss_network_n(workload.network), &packed));
-    SS_TRY(compute(&workload, packed, &result));
-    SS_TRY(ss_vector_output(context, settings, workload.network, packed));
+    SS_TRY(compute(&workload, &result));
     describe(&text, &workload, &result);
     SS_TRY(ss_workload_print(&workload, &text, NULL));
     SS_TRY(ss_workload_json(&workload, true, ss_product_fields, &result));
 fail:
     ss_text_release(&text);
-    ss_free(context, packed);
     ss_workload_close(&workload);
     return status;
 }

@@ -7,16 +7,6 @@
 
 #include <math.h>
 
-static const struct {
-    ss_cache    cache;
-    const char *name;
-} caches[] = { { SS_CACHE_AUTO, "as planned" },
-               { SS_CACHE_ALL, "all" },
-               { SS_CACHE_ACTIVATIONS, "activations" },
-               { SS_CACHE_NONE, "nothing" },
-               { SS_CACHE_CHECKPOINT, "checkpoints" } };
-#define CACHES ((int64_t)(sizeof caches / sizeof *caches))
-
 static ss_status list_parameters(ss_workload *w, ss_info_result *r)
 {
     ss_status status = SS_OK;
@@ -95,12 +85,15 @@ fail:
 
 static ss_status list_plans(ss_workload *w, ss_info_result *r)
 {
-    ss_status  status = SS_OK;
-    ss_product product = ss_workload_product(w);
-    SS_TRY(SS_NEW_ARRAY(w->context, CACHES + 1, &r->plans));
-    for (int64_t i = 0; i < CACHES; i++) SS_TRY(add_plan(w, caches[i].cache, caches[i].name, product, r));
+    static const char planned[] = "as planned";
+    ss_status         status = SS_OK;
+    ss_product        product = ss_workload_product(w);
+    SS_TRY(SS_NEW_ARRAY(w->context, SS_CACHE_CHECKPOINT + 3, &r->plans));
+    SS_TRY(add_plan(w, w->options.cache, planned, product, r));
+    for (ss_cache i = SS_CACHE_ALL; i <= SS_CACHE_CHECKPOINT; i++)
+        SS_TRY(add_plan(w, i, ss_cache_name(i), product, r));
     if (product != SS_PRODUCT_GAUSS_NEWTON)
-        SS_TRY(add_plan(w, SS_CACHE_AUTO, caches[0].name, SS_PRODUCT_GAUSS_NEWTON, r));
+        SS_TRY(add_plan(w, w->options.cache, planned, SS_PRODUCT_GAUSS_NEWTON, r));
 fail:
     return status;
 }

@@ -216,6 +216,8 @@
         "of the products; auto: fp64 below a million parameters, else fp32") \
     row(MEMORY, "memory", "SIZE", SIZE, SS_ON_ALL, MACHINE, 1e6, 9e18, NULL, NULL, \
         "memory to use (2G, 500M; default: what is free)") \
+    row(CACHE, "cache", "PLAN", CHOICE, SS_ON_ALL, MACHINE, 0, 0, "auto|all|activations|nothing|checkpoints", "auto", \
+        "what is kept between products, as info lists it; less memory for more flops (default: all that fits)") \
     row(THREADS, "threads", "N", INTEGER, SS_ON_ALL, MACHINE, 1, 65536, NULL, NULL, \
         "threads (default: the processors of this process)") \
     row(JOBS, "jobs", "N", INTEGER, SS_ON(STUDY), MACHINE, 1, 4096, NULL, NULL, \

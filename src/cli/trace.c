@@ -61,7 +61,7 @@ static void options_from(const ss_settings *s, watch *w, ss_trace_options *o)
     if (ss_given(s, PROBES)) o->probes = ss_integer_of(s, PROBES);
     if (ss_given(s, DEFLATE)) o->deflate = ss_integer_of(s, DEFLATE);
     o->eta = 1 - ss_real_of(s, CONFIDENCE);
-    if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
+    o->memory = ss_workload_vector_memory(w->workload, 0);
     o->seed = (uint64_t)ss_integer_of(s, SEED);
     o->monitor = look;
     o->monitor_user = w;

@@ -1,6 +1,7 @@
 /* Opening network, data and objective, and verifying what they were said to be. */
 #include "cli/workload.h"
 #include "cli/gpus.h"
+#include "cli/vectors.h"
 #include "backend/backend.h"
 #include "base/output.h"
 
@@ -224,6 +225,24 @@ static ss_status choose_precision(ss_workload *w, ss_objective_options *o)
     return SS_OK;
 }
 
+static const char *const cache_names[] = { [SS_CACHE_AUTO] = "auto",
+                                           [SS_CACHE_ALL] = "all",
+                                           [SS_CACHE_ACTIVATIONS] = "activations",
+                                           [SS_CACHE_NONE] = "nothing",
+                                           [SS_CACHE_CHECKPOINT] = "checkpoints" };
+
+const char *ss_cache_name(ss_cache cache)
+{
+    return cache_names[cache];
+}
+
+ss_cache ss_workload_cache(const ss_settings *settings)
+{
+    ss_cache cache = SS_CACHE_AUTO;
+    while (strcmp(cache_names[cache], ss_text_of(settings, CACHE)) != 0) cache++;
+    return cache; /* the choices of --cache are these names */
+}
+
 static ss_status open_objective(ss_workload *w)
 {
     ss_status             status = SS_OK;
@@ -248,6 +267,12 @@ static ss_status open_objective(ss_workload *w)
         SS_FAIL(w->context, SS_ERROR_INPUT,
                 "--batch-size: %lld is larger than the data set, %s with %lld samples",
                 (long long)o->batch_size, w->data_path, (long long)ss_dataset_samples(w->dataset));
+    o->cache = ss_workload_cache(s);
+    /* In whole MiB, so that a plan does not depend on the lengths of paths. */
+    if (ss_given(s, MEMORY)) o->held = ss_round_up(ss_context_memory_now(w->context), 1 << 20);
+    if (s->command == SS_COMMAND_HVP) o->vectors = 2; /* v and Hv */
+    if (s->command == SS_COMMAND_ANALYZE && ss_network_n(w->network) > ss_integer_of(s, DENSE_LIMIT))
+        ss_analyze_vectors(&o->vectors, &o->vectors64);
     o->label_seed = (uint64_t)ss_integer_of(s, SEED);
     SS_TRY(ss_objective_create(w->context, w->network, w->dataset, o, &w->objective));
     SS_TRY(ss_objective_facts_get(w->objective, &w->run.facts));
@@ -405,6 +430,29 @@ double ss_workload_rounding(const ss_workload *w)
 ss_status ss_workload_operator(ss_workload *w, ss_operator *op)
 {
     return ss_objective_operator(w->objective, ss_workload_product(w), w->options.precision, NULL, NULL, op);
+}
+
+int64_t ss_workload_vector_memory(const ss_workload *w, int64_t spare)
+{
+    int64_t now, most;
+    int64_t one = ss_objective_layout(w->objective)->padded * (int64_t)ss_real_size(w->options.precision);
+    if (!ss_given(w->settings, MEMORY)) return 0;
+    ss_objective_program_memory(w->objective, &now, &most);
+    return ss_max64(w->options.memory - w->options.held - most - spare * one, 1);
+}
+
+ss_status ss_workload_vector(ss_workload *w, const ss_operator *op, const void *x)
+{
+    ss_status status = SS_OK;
+    double   *packed = NULL;
+    if (!ss_given(w->settings, OUTPUT)) return SS_OK;
+    ss_objective_release(w->objective, op->real);
+    SS_TRY(SS_NEW_ARRAY(w->context, op->layout->n, &packed));
+    SS_TRY(ss_operator_pack(op, x, packed));
+    SS_TRY(ss_vector_output(w->context, w->settings, w->network, packed));
+fail:
+    ss_free(w->context, packed);
+    return status;
 }
 
 ss_status ss_workload_file(ss_workload *w, const ss_text *text, const char *path)

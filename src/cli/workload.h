@@ -82,6 +82,17 @@ ss_status   ss_workload_operator(ss_workload *workload, ss_operator *op);
 ss_product  ss_workload_product(const ss_workload *workload);
 const char *ss_product_name(ss_product product);
 
+/* --cache, by name, and the names by ss_cache. */
+const char *ss_cache_name(ss_cache cache);
+ss_cache    ss_workload_cache(const ss_settings *settings);
+
+/* Bytes of --memory for vectors beside the programs that exist and `spare` vectors; 0 when there is no
+ * --memory. */
+int64_t ss_workload_vector_memory(const ss_workload *workload, int64_t spare);
+/* A padded vector to --output, where it is given. The float64 copy for the file is made when the programs
+ * have given their memory back. */
+ss_status ss_workload_vector(ss_workload *workload, const ss_operator *op, const void *x);
+
 /* Rounding errors of a product that nobody has measured, relative to the largest modulus of an eigenvalue. */
 double ss_workload_rounding(const ss_workload *workload);
 

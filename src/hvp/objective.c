@@ -25,7 +25,9 @@ struct ss_objective {
     ss_backend          *backend[2];                    /* by real type */
     holder              *holders;                       /* all programs */
     ss_program          *loss[2], *gradient[2], *kinks; /* over all samples; NULL until wanted */
-    int64_t              budget;                        /* bytes for arenas */
+    int64_t              budget;                        /* bytes for arenas, leaving room for a basis */
+    int64_t              limit;                         /* bytes for them where no smaller plan does */
+    int64_t              beside; /* bytes of the vectors held beside them in any case */
     char                *description;
 };
 
@@ -79,15 +81,30 @@ static ss_plan_request request_for(const ss_objective *o, ss_computation computa
                               .cache = o->options.cache,
                               .lanes = o->options.lanes,
                               .budget = o->budget,
+                              .memory = o->limit + o->beside,
+                              .beside = o->beside,
                               .stream_weights = o->options.stream_weights,
                               .label_seed = o->options.label_seed };
+}
+
+/* A plan within the budget, or the smallest where only more will do. */
+static ss_status plan(const ss_objective *o, ss_real real, const ss_plan_request *request,
+                      ss_program **program)
+{
+    ss_plan_request wider = *request;
+    ss_status       status = ss_program_plan(o->context, o->backend[real], o->problem, request, program);
+    if (status != SS_ERROR_REFUSED || o->limit <= request->budget) return status;
+    ss_context_clear_message(o->context);
+    wider.budget = o->limit;
+    if (wider.cache == SS_CACHE_AUTO) wider.cache = SS_CACHE_CHECKPOINT;
+    return ss_program_plan(o->context, o->backend[real], o->problem, &wider, program);
 }
 
 static ss_status new_program(ss_objective *o, ss_real real, const ss_plan_request *request,
                              ss_program **program)
 {
     ss_status status = SS_OK;
-    SS_TRY(ss_program_plan(o->context, o->backend[real], o->problem, request, program));
+    SS_TRY(plan(o, real, request, program));
     status = hold(o, *program);
     if (status != SS_OK) {
         ss_program_destroy(*program);
@@ -320,13 +337,13 @@ void ss_objective_release(ss_objective *o, ss_real real)
 /* ---- Plans ---- */
 
 ss_status ss_objective_plan(ss_objective *o, ss_product what, ss_real real, const ss_samples *samples,
-                            ss_plan *plan)
+                            ss_plan *found)
 {
     ss_status       status = SS_OK;
     ss_program     *program = NULL;
     ss_plan_request request = request_for(o, SS_COMPUTE_PRODUCT, what, samples);
-    SS_TRY(ss_program_plan(o->context, o->backend[real], o->problem, &request, &program));
-    *plan = program->plan;
+    SS_TRY(plan(o, real, &request, &program));
+    *found = program->plan;
 fail:
     ss_program_destroy(program);
     return status;
@@ -337,7 +354,7 @@ ss_status ss_objective_print_plan(ss_objective *o, ss_product what, ss_real real
     ss_status       status = SS_OK;
     ss_program     *program = NULL;
     ss_plan_request request = request_for(o, SS_COMPUTE_PRODUCT, what, NULL);
-    SS_TRY(ss_program_plan(o->context, o->backend[real], o->problem, &request, &program));
+    SS_TRY(plan(o, real, &request, &program));
     ss_program_print(program, file);
 fail:
     ss_program_destroy(program);
@@ -351,14 +368,31 @@ void ss_objective_options_init(ss_objective_options *options)
     *options = (ss_objective_options){ .precision = SS_FLOAT64, .device = "cpu" };
 }
 
-/* Memory for arenas: what was stated or nine tenths of what is free, less the basis of a Lanczos run of 33
- * vectors and a few more, but never less than half. */
-static int64_t arena_budget(const ss_objective *o)
+/* Memory for arenas: what was stated or nine tenths of what is free, less the vectors that the caller holds
+ * in any case, less the basis of a Lanczos run of 33 vectors and a few more, but never less than half of the
+ * rest. Where the smallest plan needs more than that, it may have all of the rest. */
+static void share_memory(ss_objective *o)
 {
     ss_backend *b = o->backend[o->options.precision];
     int64_t     memory = o->options.memory > 0 ? o->options.memory : b->class->memory_available(b) / 10 * 9;
-    int64_t     vectors = 40 * o->graph->layout.padded * (int64_t)ss_real_size(o->options.precision);
-    return ss_max64(memory / 2, memory - vectors);
+    int64_t     padded = o->graph->layout.padded, one = padded * (int64_t)ss_real_size(o->options.precision);
+    o->beside = o->options.vectors * one + o->options.vectors64 * padded * (int64_t)sizeof(double);
+    if (o->options.memory > 0) o->beside += o->options.held;
+    o->limit = memory - o->beside;
+    o->budget = ss_max64(o->limit / 2, o->limit - 40 * one);
+}
+
+void ss_objective_program_memory(const ss_objective *o, int64_t *now, int64_t *most)
+{
+    int64_t all = 0, largest = 0;
+    *now = 0;
+    for (const holder *h = o->holders; h; h = h->next) {
+        int64_t bytes = h->program->arena_bytes + h->program->staging_bytes;
+        if (h->program->arena) *now += bytes;
+        all += bytes;
+        largest = ss_max64(largest, bytes);
+    }
+    *most = ss_max64(ss_min64(all, o->budget), largest);
 }
 
 static ss_status describe(ss_objective *o)
@@ -403,7 +437,7 @@ ss_status ss_objective_create(ss_context *context, ss_network *network, const ss
     for (int real = 0; real < 2; real++)
         SS_TRY(ss_backend_open(context, o->device, (ss_real)real, &o->backend[real]));
     o->backend[SS_FLOAT32]->tf32 = options->tf32;
-    o->budget = arena_budget(o);
+    share_memory(o);
     SS_TRY(describe(o));
     *objective = o;
     return SS_OK;

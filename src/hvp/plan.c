@@ -169,8 +169,10 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
     if (!best)
         SS_FAIL(
             context, SS_ERROR_REFUSED,
-            "%.1f MiB of memory are not enough: the smallest plan needs %.1f MiB (--memory %lldM would do)",
-            (double)request->budget / 0x1p20, (double)needed / 0x1p20, (long long)(needed / (1 << 20) + 1));
+            "%.1f MiB of memory are not enough: the smallest plan needs %.1f MiB, network, data and vectors "
+            "%.1f MiB (--memory %lldM would do)",
+            (double)request->memory / 0x1p20, (double)needed / 0x1p20, (double)request->beside / 0x1p20,
+            (long long)((needed + request->beside) / (1 << 20) + 1));
     SS_TRY(keep_logits(context, backend, problem, request, &best));
     *program = best;
     return SS_OK;

@@ -177,6 +177,8 @@ typedef struct ss_plan_request {
     ss_cache       cache;      /* SS_CACHE_AUTO or what every micro-batch must do */
     int            lanes;      /* 0 = free choice */
     int64_t        budget;     /* bytes of the arena */
+    int64_t        memory;     /* for the message of a refusal: bytes granted in all, ... */
+    int64_t        beside;     /* ... and those that network, data and vectors take of it */
     bool           stream_weights;
     uint64_t       label_seed;
 } ss_plan_request;

@@ -93,7 +93,7 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
         "\nkept: between products; GFLOP, time: of a product, the time estimated from that of a gradient%s;\n"
         "ratio: flops of a product to those of a gradient; peak: memory of the program\n",
         result->planned_for ? " at the assumed rate" : "");
-    ss_line_write(text, "basis of a search", "up to %lld vectors, %s, %s", (long long)result->basis,
+    ss_line_write(text, "basis", "of a search: up to %lld vectors, %s, %s", (long long)result->basis,
                   ss_bytes_text(result->basis_bytes, a),
                   result->basis_on_host ? "in host memory (pinned): they do not fit beside the program"
                                         : "in the device's memory");

@@ -287,6 +287,7 @@ static const ss_field cost_fields[] = {
     FIELD(REAL, budget, "product equivalents allowed"),
     FIELD(COUNT, hessian, "calls: products of W, over all samples or some"),
     FIELD(COUNT, confirming, "products of C"),
+    FIELD(COUNT, memory_predicted, "bytes of our own allocations at most, as predicted during the search"),
     FIELD(COUNT, gradients, "calls"),
     FIELD(COUNT, losses, "calls"),
     FIELD(REAL, seconds, "wall clock of ss_analyze"),

@@ -9,7 +9,6 @@ ss_status ss_operator_apply(ss_operator *op, int count, const void *x, int64_t l
     ss_context *context = op->backend->context;
     double      start = ss_seconds();
     ss_status   status = op->apply(op->context, count, x, ldx, y, ldy, NULL);
-    if (status == SS_OK) status = op->backend->class->queue_synchronize(op->backend, NULL);
     op->seconds += ss_seconds() - start;
     if (status != SS_OK) return status;
     op->products += count;

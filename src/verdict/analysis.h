@@ -47,8 +47,9 @@ typedef struct ss_analysis {
     int64_t                  *confirm_index;       /* owned */
     ss_priced                 working, confirming; /* opened on demand */
     ss_groups                 groups;
-    ss_vectors                gradient;           /* g, float64 */
-    ss_vectors                direction;          /* g / ||g||, float64 */
+    int64_t                   memory;             /* bytes: --memory, or what was free at the start */
+    int64_t                   before;             /* bytes held before the analysis began, programs apart */
+    ss_vectors                direction;          /* g / ||g||, float64; 0 where g is */
     double                    gradient_curvature; /* direction' H direction; NaN = not known */
     ss_vectors                probe_product;      /* C r of the noise probe, float64 */
     double                    probe_quotient;     /* r' C r */
@@ -59,8 +60,9 @@ typedef struct ss_analysis {
     bool                      masked; /* there are zeros in it */
     ss_dense_result          *dense;  /* one of these two ... */
     ss_eigen_result          *eigen;
-    ss_vectors                extremes; /* lowest and highest Ritz vector, columns 0 and 1, float64 */
-    bool                      have_extremes;
+    ss_vectors                lowest;  /* unit Ritz vector, float64 */
+    ss_vectors                highest; /* likewise; given back when the operator's error is known */
+    bool                      have_lowest, have_highest;
     ss_vectors                newton; /* damped Newton step p, float64 */
     bool                      have_newton;
     double                    newton_predicted; /* decrease of the quadratic model along the full p */
@@ -92,9 +94,22 @@ ss_status ss_analysis_confirming(ss_analysis *a, ss_priced **priced);
 ss_status ss_analysis_quotient(ss_analysis *a, const void *x, double *quotient, void *y);
 void      ss_analysis_report(ss_analysis *a); /* calls the monitor */
 
+/* ---- room.c: memory ---- */
+/* Takes down what the analysis may use; SS_ERROR_REFUSED when that will not do. */
+ss_status ss_analysis_memory_begin(ss_analysis *a);
+/* Bytes left for a basis now, when so many float64 and working vectors are still to come beside it. */
+int64_t ss_analysis_room(const ss_analysis *a, int wide, int working);
+/* Bytes for the curvature search, which stays until the end: what later stages need is left out. */
+int64_t ss_analysis_search_room(const ss_analysis *a);
+/* Predicts the peak, given that search's basis (0: three vectors). */
+void ss_analysis_memory_predict(ss_analysis *a, int64_t basis);
+/* So many vectors are about to be taken. */
+void ss_analysis_memory_more(ss_analysis *a, int64_t wide, int64_t working);
+
 /* ---- One function per question ---- */
 ss_status ss_verdict_begin(ss_analysis *a);                 /* loss, gradient, facts: stationarity.c */
 ss_status ss_verdict_groups(ss_analysis *a);                /* groups.c */
+ss_status ss_verdict_confirming_samples(ss_analysis *a);    /* operator_error.c */
 ss_status ss_verdict_noise_probe(ss_analysis *a);           /* operator_error.c */
 ss_status ss_verdict_operator_error_finish(ss_analysis *a); /* operator_error.c */
 void      ss_verdict_set_error(ss_analysis *a);             /* E, tau, eps from delta and lambda_abs */

@@ -113,7 +113,12 @@ static double allowance(const ss_analysis *a)
 
 static ss_status questions(ss_analysis *a)
 {
-    ss_status status = SS_OK;
+    ss_status  status = SS_OK;
+    ss_priced *operators = NULL;
+    SS_TRY(ss_verdict_confirming_samples(a));
+    SS_TRY(ss_analysis_working(a, &operators)); /* planned, so that it is known what they take */
+    SS_TRY(ss_analysis_confirming(a, &operators));
+    SS_TRY(ss_analysis_memory_begin(a));
     SS_TRY(ss_verdict_begin(a));
     SS_TRY(ss_verdict_groups(a));
     SS_TRY(ss_verdict_noise_probe(a));
@@ -149,8 +154,8 @@ static void conclude(ss_analysis *a)
 
 static void release(ss_analysis *a)
 {
-    ss_vectors *vectors[] = { &a->gradient, &a->direction, &a->probe_product, &a->live,
-                              &a->extremes, &a->newton,    &a->witness };
+    ss_vectors *vectors[] = { &a->direction, &a->probe_product, &a->live,   &a->lowest,
+                              &a->highest,   &a->newton,        &a->witness };
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) ss_vectors_release(vectors[i]);
     ss_eigen_result_destroy(a->eigen);
     ss_dense_result_destroy(a->dense);

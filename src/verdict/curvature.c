@@ -1,5 +1,6 @@
 /* VERDICT 3: the curvature at a resolution. n <= --dense-limit: the whole spectrum. Otherwise two-sided
  * Lanczos with the Christoffel bound on what it cannot have missed. */
+#include "spectrum/eigen.h"
 #include "verdict/analysis.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 
 #define EARLY_STOP_PRODUCTS 40   /* a saddle is proved by then (DESIGN 7): the search may stop */
 #define EARLY_STOP_MARGIN   10.0 /* times tau: W and C cannot disagree about the sign */
+#define CONFIRM_PRODUCTS    4.0  /* of a witness at hand: its quotient, twice, and its error */
 #define RESERVE_PRODUCTS    60.0 /* kept back for stationarity, witness and what is left here */
 
 /* ---- Eigenpairs of either path ---- */
@@ -128,6 +130,7 @@ static void copy_state(ss_analysis *a, const ss_eigen_result *state)
     c->continued = (int)(state->first.k - state->first_cycle);
     c->breakdowns = (int)state->breakdowns;
     c->products = state->products;
+    ss_analysis_memory_predict(a, state->basis);
 }
 
 /* What the search has cost: its products, those of a resumed run included and those repeated for it not, so
@@ -173,10 +176,14 @@ static void lanczos_options(ss_analysis *a, ss_eigen_options *options)
     options->delta = a->verdict->operator_error.delta;
     options->noise = a->probe_noise;
     options->lambda_floor = a->verdict->operator_error.lambda_abs; /* its floor, before any Ritz value */
-    options->max_products = (int64_t)fmax(floor(budget - reserve), 1.0);
+    options->memory = ss_analysis_search_room(a);
+    bool replays =
+        a->options->three_vectors ||
+        (a->options->basis == 0 && ss_eigen_fit(&a->working.op, options->memory) < SS_EIGEN_SMALLEST_BASIS);
+    /* With three vectors the lowest Ritz vector takes all products once more. */
+    options->max_products = (int64_t)fmax(floor((budget - reserve) / (replays ? 2.0 : 1.0)), 1.0);
     options->method = a->options->three_vectors ? SS_EIGEN_THREE_VECTORS : SS_EIGEN_AUTO;
     options->basis = a->options->basis;
-    options->memory = a->options->memory;
     options->seed = a->options->seed;
     if (a->masked) {
         options->live = a->live.data;
@@ -221,18 +228,28 @@ fail:
     return status != SS_OK ? status : searched;
 }
 
-/* Columns 0 and 1 of `extremes`: the lowest and the highest unit Ritz vector. In three-vector mode each costs
- * a replay of the recurrence: only the lowest, when it is a candidate. */
+/* The lowest and the highest unit Ritz vector. In three-vector mode each costs a replay of the recurrence:
+ * both when half of what is left remains after that, else the lowest alone, when it is a candidate. */
 static ss_status keep_extremes(ss_analysis *a)
 {
     ss_status status = SS_OK;
     int64_t   count = ss_analysis_ritz_count(a);
-    bool      replay = a->verdict->curvature.method == SS_METHOD_THREE_VECTORS;
-    if (count < 1 || (replay && (double)a->eigen->first.k * 2.0 > ss_analysis_remaining(a))) return SS_OK;
-    SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 2, &a->extremes));
-    SS_TRY(ss_analysis_ritz_vector(a, 0, ss_vectors_column(&a->extremes, 0)));
-    SS_TRY(ss_analysis_ritz_vector(a, count - 1, ss_vectors_column(&a->extremes, 1)));
-    a->have_extremes = true;
+    double    left = ss_analysis_remaining(a), replay = 0.0;
+    if (count < 1) return SS_OK;
+    if (a->verdict->curvature.method == SS_METHOD_THREE_VECTORS) replay = (double)a->eigen->first.k;
+    bool both = 4.0 * replay <= left, lowest = both;
+    if (replay + CONFIRM_PRODUCTS <= left)
+        lowest = lowest || ss_analysis_ritz_value(a, 0) < -a->verdict->operator_error.tau;
+    if (lowest) {
+        SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->lowest));
+        SS_TRY(ss_analysis_ritz_vector(a, 0, a->lowest.data));
+        a->have_lowest = true;
+    }
+    if (both) {
+        SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->highest));
+        SS_TRY(ss_analysis_ritz_vector(a, count - 1, a->highest.data));
+        a->have_highest = true;
+    }
 fail:
     return status;
 }

@@ -1,6 +1,7 @@
 /* VERDICT 3: "for the distribution they came from". In-sample extremes are biased outwards, so a direction is
  * refined on half of the groups and judged on the other half, whose v'H_i v are independent of it:
  * mean +- t s / sqrt(N/2), Student at 1 - eta with N/2 - 1 degrees of freedom. */
+#include "spectrum/eigen.h"
 #include "verdict/analysis.h"
 
 #include <math.h>
@@ -33,17 +34,18 @@ static ss_status refine(ss_analysis *a, ss_vectors *v, bool *refined)
     ss_samples               samples = group_range(a, 0, a->groups.count / 2);
     double                   norm = 0.0;
     SS_TRY(ss_priced_open(a, SS_WORKING, &samples, &half));
-    int64_t room =
-        ss_min64(ss_min64(REFINE_PRODUCTS + 1, a->verdict->n), ss_eigen_fit(&half.op, a->options->memory));
+    int64_t memory = ss_analysis_room(a, 0, 0);
+    int64_t room = ss_min64(ss_min64(REFINE_PRODUCTS + 1, a->verdict->n), ss_eigen_fit(&half.op, memory));
     *refined = room >= ss_min64(a->verdict->n, REFINE_SMALLEST);
     if (!*refined) goto fail;
+    ss_analysis_memory_more(a, 0, room + 1 + SS_EIGEN_SCRATCH);
     ss_eigen_options_pairs(&options, 1, 0);
     options.rtol_low = 1e-2;
     options.true_residuals = false;
     options.delta = a->verdict->operator_error.delta;
     options.method = SS_EIGEN_BASIS;
     options.basis = room;
-    options.memory = a->options->memory;
+    options.memory = memory;
     options.max_products = REFINE_PRODUCTS;
     options.start = v->data;
     options.seed = a->options->seed;

@@ -46,12 +46,13 @@ static bool is_flat(const ss_analysis *a, int64_t i)
     return fabs(ss_analysis_ritz_value(a, i)) <= a->verdict->curvature.resolution;
 }
 
-/* Columns that a quarter of the free memory holds, beside those of L-BFGS. */
+/* Columns that there is room for, within a quarter of the free memory, beside those of L-BFGS. */
 static int64_t affordable_columns(const ss_analysis *a)
 {
     ss_backend *b = a->subject->backend64;
     int64_t     one = a->subject->layout->padded * (int64_t)sizeof(double);
-    int64_t     fit = b->class->memory_available(b) / 4 / one - SS_LBFGS_COLUMNS - 2;
+    int64_t     room = ss_min64(b->class->memory_available(b) / 4, ss_analysis_room(a, 0, 1));
+    int64_t     fit = room / one - SS_LBFGS_COLUMNS - 2;
     return fit < 0 ? 0 : ss_min64(fit, 2 * COLUMNS);
 }
 
@@ -66,6 +67,7 @@ static ss_status collect(probe *p)
     p->flat = ss_min64(ss_min64(flat, COLUMNS), columns);
     p->other = count - flat <= ss_min64(columns - p->flat, COLUMNS) ? count - flat : 0;
     if (p->flat + p->other == 0) return SS_OK;
+    ss_analysis_memory_more(p->a, p->flat + p->other + SS_LBFGS_COLUMNS + 2, 1);
     SS_TRY(ss_vectors_create(p->a->subject->backend64, p->a->subject->layout, p->flat + p->other, &p->basis));
     for (int64_t i = 0, seen = 0; i < count && p->flat > 0; i++) {
         if (!is_flat(p->a, i)) continue;

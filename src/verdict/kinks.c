@@ -15,7 +15,7 @@ static ss_status region_radius(ss_analysis *a, double *radius)
     for (int i = 0; i < REGION_TRIES; i++, t *= 0.25) {
         bool same = true;
         for (int sign = -1; sign <= 1 && same; sign += 2) {
-            ss_point point = { sign * t, a->extremes.data };
+            ss_point point = { sign * t, a->lowest.data };
             SS_TRY(ss_analysis_kinks(a, &point, &share));
             same = share == 0.0;
         }
@@ -38,7 +38,7 @@ static ss_status kinks(ss_analysis *a)
     if (w->proved && w->valid_radius > 0.0) {
         ss_point point = { w->valid_radius, a->witness.data };
         SS_TRY(ss_analysis_kinks(a, &point, &k->share_valid));
-    } else if (a->have_extremes && a->verdict->stationarity.is_critical) {
+    } else if (a->have_lowest && a->verdict->stationarity.is_critical) {
         SS_TRY(region_radius(a, &k->region_radius));
     }
 fail:

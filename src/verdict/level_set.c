@@ -5,11 +5,13 @@
  * sum_i c_i^2 / (lambda_i - mu) = 0, c = V'g, between the two lowest eigenvalues. Otherwise a few Lanczos
  * steps with P H P from the lowest Ritz vector: its Rayleigh quotients bound the eigenvalue from above. */
 #include "network/graph.h"
+#include "spectrum/eigen.h"
 #include "verdict/analysis.h"
 
 #include <math.h>
 
 #define PRODUCTS 16 /* at most */
+#define SMALLEST 6  /* vectors of a basis below which it is left out */
 
 /* sum_i c_i^2 / (lambda_i - mu) */
 static double secular(const ss_dense_result *dense, const double *c, double mu)
@@ -66,7 +68,7 @@ static ss_status start_vector(ss_analysis *a, const ss_vectors *g, ss_vectors *x
 {
     ss_status status = SS_OK;
     double    along = 0.0, length = 0.0;
-    SS_TRY(ss_vectors_copy(&a->extremes, 0, x, 0));
+    SS_TRY(ss_vectors_copy(&a->lowest, 0, x, 0));
     for (int tries = 0; tries < 2 && !(length > 1e-3); tries++) {
         if (tries > 0)
             SS_TRY(ss_vectors_random_unit(x, a->subject->layout, a->options->seed,
@@ -100,7 +102,10 @@ static ss_status search(ss_analysis *a, int64_t products)
     options.true_residuals = false;
     options.delta = a->verdict->operator_error.delta;
     options.method = SS_EIGEN_BASIS;
-    options.basis = ss_min64(PRODUCTS + 1, a->verdict->n);
+    options.memory = ss_analysis_room(a, 0, 0);
+    options.basis = ss_min64(ss_min64(PRODUCTS + 1, a->verdict->n), ss_eigen_fit(&op, options.memory));
+    if (options.basis < ss_min64(SMALLEST, a->verdict->n)) goto fail;
+    ss_analysis_memory_more(a, 0, options.basis + 1 + SS_EIGEN_SCRATCH);
     options.max_products = products;
     options.start = x.data;
     options.seed = a->options->seed;
@@ -128,6 +133,6 @@ ss_status ss_verdict_level_set_search(ss_analysis *a)
     double                         left = ss_analysis_remaining(a);
     if (s->is_critical || !(s->gradient_norm > 0.0) || a->verdict->n < 2) return SS_OK;
     if (a->dense != NULL) return exact(a);
-    if (!a->have_extremes || left < 8.0 || ss_analysis_out_of_time(a)) return SS_OK;
+    if (!a->have_lowest || left < 8.0 || ss_analysis_out_of_time(a)) return SS_OK;
     return search(a, (int64_t)fmin(PRODUCTS, floor(0.25 * left)));
 }

@@ -133,7 +133,7 @@ fail:
     return status;
 }
 
-static ss_status choose_confirming_samples(ss_analysis *a)
+ss_status ss_verdict_confirming_samples(ss_analysis *a)
 {
     ss_status status = SS_OK;
     int64_t   samples = a->subject->facts.samples, wanted = a->options->confirm_samples;
@@ -153,7 +153,6 @@ ss_status ss_verdict_noise_probe(ss_analysis *a)
     ss_status                  status = SS_OK;
     ss_verdict_operator_error *e = &a->verdict->operator_error;
     ss_vectors                 r = { 0 };
-    SS_TRY(choose_confirming_samples(a));
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &r));
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->probe_product));
     SS_TRY(ss_vectors_random_unit(&r, a->subject->layout, a->options->seed, SS_STREAM_NOISE_PROBE));
@@ -163,6 +162,7 @@ ss_status ss_verdict_noise_probe(ss_analysis *a)
         SS_TRY(ss_verdict_operator_difference(a, &r, 0, &a->probe_product, &a->probe_noise));
         if (a->probe_norm > 0.0) e->delta_random = a->probe_noise / a->probe_norm;
     }
+    ss_vectors_release(&r);
     if (!e->subset) SS_TRY(structural_zeros(a, &a->probe_product));
     ss_vectors_release(&a->probe_product);
     ss_verdict_set_error(a);
@@ -179,16 +179,18 @@ ss_status ss_verdict_operator_error_finish(ss_analysis *a)
     ss_vectors                 product = { 0 };
     double                     quotient = 0.0, off[2] = { 0.0, 0.0 };
     ss_verdict_set_error(a);
-    if (!a->subject->distinct || !a->have_extremes || !(e->lambda_abs > 0.0)) return SS_OK;
+    if (!a->subject->distinct || !a->have_lowest || !(e->lambda_abs > 0.0)) goto fail;
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &product));
-    for (int end = 0; end < 2; end++) {
-        SS_TRY(ss_analysis_quotient(a, ss_vectors_column(&a->extremes, end), &quotient, product.data));
-        SS_TRY(ss_verdict_operator_difference(a, &a->extremes, end, &product, &off[end]));
+    for (int end = 0; end < (a->have_highest ? 2 : 1); end++) {
+        const ss_vectors *x = end == 0 ? &a->lowest : &a->highest;
+        SS_TRY(ss_analysis_quotient(a, x->data, &quotient, product.data));
+        SS_TRY(ss_verdict_operator_difference(a, x, 0, &product, &off[end]));
     }
     e->delta_low = off[0] / e->lambda_abs;
-    e->delta_high = off[1] / e->lambda_abs;
+    if (a->have_highest) e->delta_high = off[1] / e->lambda_abs;
     ss_verdict_set_error(a);
 fail:
+    ss_vectors_release(&a->highest);
     ss_vectors_release(&product);
     return status;
 }

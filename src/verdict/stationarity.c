@@ -5,6 +5,7 @@
  * started at g, of which the explicit Rayleigh matrix V'HV = S Theta S' gives
  *     d_k = ||g||^2 / 2 sum_i s_1i^2 / (|theta_i| + tau_d). */
 #include "network/graph.h"
+#include "spectrum/eigen.h"
 #include "verdict/analysis.h"
 
 #include <math.h>
@@ -38,10 +39,9 @@ ss_status ss_verdict_begin(ss_analysis *a)
     ss_verdict_stationarity  *s = &a->verdict->stationarity;
     const ss_objective_facts *facts = &a->subject->facts;
     ss_loss_value             value = { 0 };
-    SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->gradient));
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->direction));
-    SS_TRY(ss_analysis_gradient(a, NULL, NULL, a->gradient.data, &value));
-    SS_TRY(ss_vectors_norm(&a->gradient, &s->gradient_norm));
+    SS_TRY(ss_analysis_gradient(a, NULL, NULL, a->direction.data, &value));
+    SS_TRY(ss_vectors_norm(&a->direction, &s->gradient_norm));
     if (!isfinite(value.loss) || !isfinite(s->gradient_norm)) {
         SS_FAIL(a->context, SS_ERROR_NUMERIC, "the loss (%g) or its gradient (norm %g) is not finite",
                 value.loss, s->gradient_norm);
@@ -56,8 +56,7 @@ ss_status ss_verdict_begin(ss_analysis *a)
     s->critical = a->options->critical;
     s->by_gradient = a->options->critical_gradient > 0.0;
     SS_TRY(check_expected_loss(a, value.loss));
-    if (s->gradient_norm > 0.0)
-        SS_TRY(ss_vectors_add(1.0 / s->gradient_norm, &a->gradient, 0.0, &a->direction));
+    if (s->gradient_norm > 0.0) SS_TRY(ss_vectors_scale(1.0 / s->gradient_norm, &a->direction));
     ss_analysis_report(a);
 fail:
     return status;
@@ -98,8 +97,9 @@ static ss_status exact_decrease(ss_analysis *a)
     SS_TRY(SS_NEW_ARRAY(a->context, layout->padded, &g));
     SS_TRY(SS_NEW_ARRAY(a->context, dense->n, &packed));
     SS_TRY(SS_NEW_ARRAY(a->context, dense->n, &step));
-    SS_TRY(ss_vectors_get(&a->gradient, g));
+    SS_TRY(ss_vectors_get(&a->direction, g));
     ss_layout_pack(layout, SS_FLOAT64, g, packed);
+    for (int64_t i = 0; i < dense->n; i++) packed[i] *= s->gradient_norm;
     a->newton_predicted = 0.0;
     for (int64_t i = 0; i < dense->n; i++) {
         const double *x = dense->vectors + i * dense->n;
@@ -217,9 +217,10 @@ static ss_status krylov_search(ss_analysis *a, int64_t products)
     SS_TRY(ss_vectors_create(a->subject->backend, a->subject->layout, 1, &start));
     SS_TRY(ss_vectors_copy(&a->direction, 0, &start, 0));
     SS_TRY(ss_analysis_working(a, &w));
-    /* As many products as there is room for vectors: after a restart there would be no step to try. */
-    int64_t room =
-        ss_min64(KRYLOV_PRODUCTS, ss_min64(a->verdict->n, ss_eigen_fit(&w->op, a->options->memory)));
+    /* As many products as there is room for vectors beside the step and a combination of them: after a
+     * restart there would be no step to try. */
+    int64_t memory = ss_analysis_room(a, 1, 1);
+    int64_t room = ss_min64(KRYLOV_PRODUCTS, ss_min64(a->verdict->n, ss_eigen_fit(&w->op, memory)));
     if (room < ss_min64(a->verdict->n, KRYLOV_SMALLEST)) {
         ss_log(a->context, SS_LOG_WARNING,
                "too little memory for the Krylov space of the gradient: the promise of "
@@ -227,6 +228,7 @@ static ss_status krylov_search(ss_analysis *a, int64_t products)
         a->verdict->stationarity.decrease = 0.0;
         goto fail;
     }
+    ss_analysis_memory_more(a, 1, room + 1 + SS_EIGEN_SCRATCH + 1);
     ss_eigen_options_init(&options);
     options.low = options.high = 0;
     options.certify_low = options.certify_high = false;
@@ -236,7 +238,7 @@ static ss_status krylov_search(ss_analysis *a, int64_t products)
     options.max_products = ss_min64(products, room);
     options.method = SS_EIGEN_BASIS;
     options.basis = room;
-    options.memory = a->options->memory;
+    options.memory = memory;
     options.seed = a->options->seed;
     options.start = start.data;
     options.monitor = krylov_monitor;

@@ -36,6 +36,11 @@ static ss_status adapter_kinks(void *self, const ss_point *point, double *share)
     return ss_objective_kinks(((adapter *)self)->objective, NULL, point, share);
 }
 
+static void adapter_memory(void *self, int64_t *now, int64_t *most)
+{
+    ss_objective_program_memory(((adapter *)self)->objective, now, most);
+}
+
 static ss_status adapter_targets(void *self, const ss_samples *samples, int64_t *targets)
 {
     return ss_objective_targets(((adapter *)self)->objective, samples, targets);
@@ -75,6 +80,7 @@ static const ss_subject_class adapter_class = {
     .gradient = adapter_gradient,
     .open = adapter_open,
     .kinks = adapter_kinks,
+    .memory = adapter_memory,
     .targets = adapter_targets,
     .groups = adapter_groups,
     .gauge_multiply = adapter_gauge_multiply,

@@ -22,6 +22,8 @@ typedef struct ss_subject_class {
     ss_status (*open)(void *self, ss_operator_role role, ss_product product, const ss_samples *samples,
                       ss_operator *op);
     ss_status (*kinks)(void *self, const ss_point *point, double *share); /* optional: nothing is kinked */
+    /* Bytes of the programs: now, and at most together. Optional: there are none. */
+    void (*memory)(void *self, int64_t *now, int64_t *most);
     ss_status (*targets)(void *self, const ss_samples *samples, int64_t *targets);
     /* Deals all samples into groups, as ss_dataset_groups. */
     ss_status (*groups)(void *self, int32_t groups, uint64_t seed, int64_t *index, int64_t *start);

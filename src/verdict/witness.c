@@ -23,7 +23,10 @@ static ss_status remove_gauge(ss_analysis *a, double *share)
     SS_TRY(SS_NEW_ARRAY(a->context, layout->n, &packed));
     SS_TRY(ss_vectors_get(&a->witness, padded));
     ss_layout_pack(layout, SS_FLOAT64, padded, packed);
+    ss_free(a->context, padded); /* the projection takes two more of that size */
+    padded = NULL;
     SS_TRY(ss_gauge_project(a, packed, share));
+    SS_TRY(SS_NEW_ARRAY(a->context, layout->padded, &padded));
     ss_layout_unpack(layout, SS_FLOAT64, packed, padded);
     SS_TRY(ss_vectors_set(&a->witness, padded));
     SS_TRY(ss_vectors_norm(&a->witness, &norm));
@@ -64,8 +67,8 @@ static ss_status judge(ss_analysis *a, int64_t index)
     double              tau = a->verdict->operator_error.tau, lambda = a->verdict->operator_error.lambda_abs;
     w->candidate = true;
     w->ritz_value = ss_analysis_ritz_value(a, index);
-    if (index == 0 && a->have_extremes) {
-        SS_TRY(ss_vectors_copy(&a->extremes, 0, &a->witness, 0));
+    if (index == 0 && a->have_lowest) {
+        SS_TRY(ss_vectors_copy(&a->lowest, 0, &a->witness, 0));
     } else {
         SS_TRY(ss_analysis_ritz_vector(a, index, a->witness.data));
     }
@@ -76,7 +79,8 @@ static ss_status judge(ss_analysis *a, int64_t index)
     w->error = 64.0 * SS_UNIT_ROUNDOFF64 * lambda;
     if (a->subject->backend->real == SS_FLOAT32) w->error = fmax(w->error, 0x1p-29 * w->difference);
     if (a->verdict->operator_error.subset) SS_TRY(quotient_of_all(a));
-    SS_TRY(ss_vectors_dot(&a->gradient, &a->witness, &w->slope));
+    SS_TRY(ss_vectors_dot(&a->direction, &a->witness, &w->slope));
+    w->slope *= a->verdict->stationarity.gradient_norm;
     w->proved = w->quotient < -tau && w->quotient < -10.0 * w->error;
     w->crossover = w->quotient != 0.0 ? 2.0 * fabs(w->slope) / fabs(w->quotient) : (double)INFINITY;
 fail:
@@ -177,6 +181,14 @@ fail:
     return status;
 }
 
+/* Two products judge a candidate. In three-vector mode the lowest alone is tried, at hand or for as many
+ * products as the recurrence has steps. */
+static bool affordable(const ss_analysis *a, int64_t index)
+{
+    if (!a->verdict->curvature.estimates) return index == 0 || ss_analysis_remaining(a) >= 2.0;
+    return index == 0 && (a->have_lowest || ss_analysis_remaining(a) >= (double)a->eigen->first.k + 2.0);
+}
+
 /* Tries the candidates in turn. `refuted`: every Ritz value below -tau has been judged, and none stood. */
 ss_status ss_verdict_witness_search(ss_analysis *a)
 {
@@ -189,10 +201,14 @@ ss_status ss_verdict_witness_search(ss_analysis *a)
     if (below == 0) return SS_OK;
     SS_TRY(ss_vectors_create(a->subject->backend64, a->subject->layout, 1, &a->witness));
     for (; judged < below && judged < CANDIDATES && !w->proved; judged++) {
-        if (judged > 0 && (ss_analysis_remaining(a) < 2.0 || a->verdict->curvature.estimates)) break;
+        if (!affordable(a, judged)) break;
         SS_TRY(judge(a, judged));
         open = open || (!w->proved && w->quotient < -tau);
         if (judged == 0) first = *w;
+    }
+    if (judged == 0) {
+        a->verdict->cost.out_of_products = true;
+        return SS_OK;
     }
     if (!w->proved) {
         a->refuted = judged == below && !open;

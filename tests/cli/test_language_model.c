@@ -8,7 +8,9 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MODEL SS_SOURCE_DIRECTORY "/tests/cases/tf_mistral/model"
@@ -72,6 +74,48 @@ Test(language_model, tokens_are_labels_of_their_own, .init = ss_test_begin, .fin
     cr_expect(fabs(loss_of(a) - loss_of(b)) <= 1e-15 * loss_of(b), "%.17g %.17g", loss_of(a), loss_of(b));
     json_decref(a);
     json_decref(b);
+    cr_assert(chdir("/") == 0);
+}
+
+/* A model whose vectors dwarf everything else, with more and more memory: refused with a number that a second
+ * or third try reaches, then three vectors, then a basis; kept, as predicted, and within the budget of
+ * products. */
+Test(language_model, memory_and_products_are_kept, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const char config[] =
+        "{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2LMHeadModel\"], \"vocab_size\": 600, "
+        "\"n_positions\": 8, \"n_embd\": 48, \"n_layer\": 2, \"n_head\": 4}";
+    static const char *const memories[] = { "6M", "10M", "12M", "24M" };
+    int64_t                  wide[TOKENS], last_basis = -1;
+    cr_assert(chdir(ss_test_directory()) == 0);
+    for (int i = 0; i < TOKENS; i++) wide[i] = (31 * i + 7 * i * i) % 600;
+    write_labelled("labelled.safetensors", wide, wide);
+    cr_assert(mkdir("model", 0777) == 0);
+    ss_test_write_file("model/config.json", config, sizeof config - 1);
+    for (size_t i = 0; i < sizeof memories / sizeof *memories; i++) {
+        ss_test_run(&run, "analyze", "model", "--init-random", "1", "--data", "labelled.safetensors",
+                    "--precision", "fp32", "--max-products", "16", "--memory", memories[i], "--json",
+                    "a.json", NULL);
+        if (i == 0) {
+            cr_expect(run.exit_status == 6 && strstr(run.err, "--memory ") != NULL, "%s", run.err);
+            cr_expect(access("a.json", F_OK) != 0);
+            continue;
+        }
+        cr_assert(run.exit_status == 0, "%s", run.err);
+        json_t *json = ss_test_json("a.json"), *result = json_object_get(json, "result");
+        json_t *cost = json_object_get(result, "cost");
+        double  taken = json_number_value(json_object_get(json_object_get(json, "run"), "memory_peak"));
+        double  predicted = json_number_value(json_object_get(cost, "memory_predicted"));
+        int64_t basis = json_integer_value(json_object_get(json_object_get(result, "curvature"), "basis"));
+        cr_expect(taken <= 1.01 * atof(memories[i]) * 0x1p20, "%s: took %.0f", memories[i], taken);
+        cr_expect(fabs(taken / predicted - 1) < 0.1, "%s: took %.0f, predicted %.0f", memories[i], taken,
+                  predicted);
+        cr_expect(json_number_value(json_object_get(cost, "products")) <= 18, "%s", run.out);
+        cr_expect(i == 1 ? basis == 0 : basis >= last_basis, "%s: basis %d", memories[i], (int)basis);
+        last_basis = basis;
+        json_decref(json);
+    }
+    cr_expect(last_basis > 0);
     cr_assert(chdir("/") == 0);
 }
 

@@ -241,6 +241,8 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                "fp64",
                                                "--memory",
                                                "1.5G",
+                                               "--cache",
+                                               "activations",
                                                "--threads",
                                                "1",
                                                "--seed",
@@ -261,6 +263,7 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                "saddle",
                                                NULL });
     cr_expect(json_integer_value(value_of(json, "memory")) == 3LL << 29);
+    cr_expect(strcmp(json_string_value(value_of(json, "cache")), "activations") == 0);
     cr_expect(json_is_true(value_of(json, "resume")));
     cr_expect(strcmp(json_string_value(value_of(json, "expect")), "saddle") == 0);
     cr_expect(ss_test_exists("text") && ss_test_exists("vectors"));
