@@ -124,16 +124,18 @@ static ss_status report_progress(void *user, const char *what, int64_t done, int
     return SS_OK;
 }
 
-static void options_from(const ss_settings *s, ss_context *context, ss_slice_options *o)
+static void options_from(const ss_workload *w, ss_slice_options *o)
 {
+    enum { VECTORS = 6 }; /* in float64: point, gradient, two axes, product and model */
+    const ss_settings *s = w->settings;
     ss_slice_options_init(o);
     if (ss_given(s, POINTS)) o->points = ss_integer_of(s, POINTS);
     if (ss_given(s, RANGE)) o->range = ss_real_of(s, RANGE);
-    if (ss_given(s, MEMORY)) o->memory = ss_integer_of(s, MEMORY);
+    o->memory = ss_workload_vector_memory(w, VECTORS * 8 / (int64_t)ss_real_size(w->options.precision));
     o->max_products = ss_integer_of(s, MAX_PRODUCTS);
     o->seed = (uint64_t)ss_integer_of(s, SEED);
     o->monitor = report_progress;
-    o->monitor_user = context;
+    o->monitor_user = w->context;
 }
 
 static ss_status deliver(ss_workload *w, const ss_slice_result *r, bool complete)
@@ -171,7 +173,7 @@ ss_status ss_command_slice(ss_context *context, const ss_settings *settings, int
     (void)exit_status;
     if (ss_given(settings, PLOT)) SS_TRY(ss_plot_check_name(context, ss_text_of(settings, PLOT)));
     SS_TRY(ss_workload_open(context, settings, true, &workload));
-    options_from(settings, context, &options);
+    options_from(&workload, &options);
     SS_TRY(read_inputs(&workload, &in, &options));
     SS_TRY(ss_workload_json_partial(&workload, ss_slice_fields, NULL));
     started = true;

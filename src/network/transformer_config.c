@@ -400,6 +400,10 @@ static ss_status read_rotary(reader *r)
         SS_TRY(ss_json_number_or(&object, "partial_rotary_factor", 0.0, 1.0, &share));
         SS_TRY(read_scaling(r, &object));
     }
+    if (r->row->rotary == 1.0 && share != 1.0)
+        return ss_json_fail(
+            r->root, "partial_rotary_factor: expected 1, found %g: this architecture rotates whole heads",
+            share);
     c->theta = theta;
     c->rotary = (int64_t)((double)c->head_dim * share);
     if (c->rotary < 2 || c->rotary % 2 != 0)

@@ -96,6 +96,8 @@ TRANSFORMER(what_is_not_understood_is_refused)
           "3 of 2 experts" },
         { LLAMA("phi", "PhiForCausalLM", HEADS ", \"partial_rotary_factor\": 1.0, \"qk_layernorm\": true"),
           "qk_layernorm: is not supported" },
+        { LLAMA("llama", "LlamaForCausalLM", HEADS ", \"partial_rotary_factor\": 0.5"),
+          "partial_rotary_factor: expected 1, found 0.5" },
         { LLAMA("phi", "PhiForCausalLM", HEADS ", \"partial_rotary_factor\": 0.1"),
           "expected an even number" },
         { LLAMA("bert", "BertForMaskedLM",
