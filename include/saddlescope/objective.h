@@ -57,7 +57,8 @@ typedef struct ss_objective_options {
     ss_cache cache;          /* SS_CACHE_AUTO = by memory */
     int      lanes;          /* largest number of vectors per pass, 0 = planner's choice */
     uint64_t label_seed;     /* Monte-Carlo Fisher */
-    bool     stream_weights; /* weights made resident per layer and given up after their last use (tests) */
+    bool stream_weights; /* weights brought in before each use even where they fit; where they do not, that is
+                            planned anyway */
 } ss_objective_options;
 
 /* Defaults for everything but the loss. */

@@ -23,6 +23,20 @@ static int64_t size_of(const ss_buffer *b)
     return ss_round_up(ss_max64(b->bytes, 1), 256);
 }
 
+/* The operands of placings on another queue are in use until the first step that waits for them. */
+static void note_placings(ss_program *p, const ss_step_list *list, int64_t start)
+{
+    int64_t over = 0; /* placings before this position are over */
+    for (int64_t i = 0; i < list->count; i++)
+        for (int64_t end = list->steps[i].wait ? i - list->steps[i].wait + 1 : 0; over < end; over++) {
+            const ss_step *step = &list->steps[over];
+            for (int32_t j = 0; step->kind == SS_STEP_PLACE && j < step->n_operands; j++) {
+                ss_buffer *b = &p->buffers[p->operands[step->first_operand + j].buffer];
+                b->last = ss_max64(b->last, start + i);
+            }
+        }
+}
+
 static void note_uses(ss_program *p, const ss_step_list *list, int64_t start, bool body)
 {
     for (int64_t i = 0; i < list->count; i++)
@@ -32,6 +46,7 @@ static void note_uses(ss_program *p, const ss_step_list *list, int64_t start, bo
             if (body && b->first < start) b->persistent = true;
             b->last = start + i;
         }
+    note_placings(p, list, start);
 }
 
 static int64_t take(space *s, int64_t bytes)

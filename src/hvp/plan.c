@@ -4,7 +4,8 @@
  * microseconds per step, so the planner compiles candidates and reads their arena sizes. Candidates in order
  * of flops: everything cached; then as many micro-batches cached as fit, the others with recomputed adjoints,
  * with everything recomputed, with checkpoints; then smaller micro-batches. Last, the logits of a head are
- * kept where there is room for them. */
+ * kept where there is room for them. When nothing of that fits, the weights stay where they are stored, and
+ * each is brought in before its use (prefetch.c). */
 #include "hvp/program.h"
 
 /* A micro-batch whose widest tensor is about this size stays in the caches between the steps of a layer,
@@ -147,25 +148,39 @@ static ss_status keep_logits(ss_context *context, ss_backend *backend, const ss_
     return try_plan(context, backend, problem, &options, request->budget, best, &bytes);
 }
 
-ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
-                          const ss_plan_request *request, ss_program **program)
+/* The first plan that fits, from the largest micro-batch down; *best stays NULL when none does. */
+static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                           const ss_plan_request *request, bool stream_weights, ss_program **best,
+                           int64_t *needed)
 {
-    ss_status   status = SS_OK;
-    ss_program *best = NULL;
-    int64_t samples = request->samples.index ? request->samples.count : problem->samples, needed = INT64_MAX;
-    int64_t batch = first_micro_batch(problem, backend, request, samples);
-    *program = NULL;
+    ss_status status = SS_OK;
+    int64_t   samples = request->samples.index ? request->samples.count : problem->samples;
+    int64_t   batch = first_micro_batch(problem, backend, request, samples);
     for (;; batch = (batch + 1) / 2) {
         ss_program_options options = { .computation = request->computation,
                                        .product = request->product,
                                        .samples = request->samples,
                                        .micro_batch = batch,
                                        .lanes = choose_lanes(problem, backend, request, batch),
-                                       .stream_weights = request->stream_weights,
+                                       .stream_weights = stream_weights,
                                        .label_seed = request->label_seed };
-        SS_TRY(search(context, backend, problem, options, request, samples, &best, &needed));
-        if (best || batch == 1) break;
+        SS_TRY(search(context, backend, problem, options, request, samples, best, needed));
+        if (*best || batch == 1) break;
     }
+fail:
+    return status;
+}
+
+ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                          const ss_plan_request *request, ss_program **program)
+{
+    ss_status   status = SS_OK;
+    ss_program *best = NULL;
+    int64_t     needed = INT64_MAX;
+    *program = NULL;
+    SS_TRY(plan_with(context, backend, problem, request, request->stream_weights, &best, &needed));
+    if (!best && !request->stream_weights)
+        SS_TRY(plan_with(context, backend, problem, request, true, &best, &needed));
     if (!best)
         SS_FAIL(
             context, SS_ERROR_REFUSED,

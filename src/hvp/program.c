@@ -135,6 +135,7 @@ ss_status ss_program_compile(ss_context *context, ss_backend *backend, const ss_
     SS_TRY(ss_program_fuse(p));
     SS_TRY(ss_program_emit(p));
     ss_program_prune(p);
+    SS_TRY(ss_program_prefetch(p));
     SS_TRY(ss_program_place(p));
     ss_program_plan_capture(p);
     fill_plan(p);

@@ -101,6 +101,8 @@ typedef struct ss_step {
     int32_t        n_operands;
     ss_mask        have;    /* of sweeps: tangents and adjoints that exist and are not zero */
     bool           dropped; /* by prune */
+    int64_t        wait;    /* steps back to the placing that must be over; 0 = none (prefetch.c) */
+    int32_t        event;   /* PLACE: number of the event that says so; the same where it is waited for */
 } ss_step;
 
 typedef struct ss_step_list {
@@ -108,6 +110,13 @@ typedef struct ss_step_list {
     int64_t  count;
     int64_t  capacity;
 } ss_step_list;
+
+/* Placing ahead, on a queue beside the default one. */
+typedef struct ss_prefetch {
+    ss_queue  *queue;
+    ss_event  *before; /* what was queued before the placing */
+    ss_event **done;   /* [n_placing] */
+} ss_prefetch;
 
 typedef struct ss_program {
     ss_context        *context;
@@ -126,21 +135,23 @@ typedef struct ss_program {
     int64_t      n_operands, operand_capacity;
     int32_t      row_loss_buffer; /* of loss and gradient programs; -1 = none */
     int64_t      arena_bytes, persistent_bytes, staging_bytes, weight_bytes;
+    int64_t      n_placing; /* placings under way at once; 0 = in their place, on the default queue */
     ss_plan      plan;
     int64_t      captured_offset; /* bytes in the arena: v and Hv of a captured body; -1 = not captured */
 
     /* State of execution */
-    void               *arena;   /* device; NULL = no memory held */
-    void               *staging; /* host, staging_bytes */
-    ss_call             call;    /* scratch: operands of the running step */
-    ss_graph_execution *graph;   /* the body for graph_lanes vectors; NULL = not captured (yet) */
-    int         graph_lanes;     /* vectors of the last body that ran; 0 = none since the arena was taken */
-    bool        ready;           /* the prologue has run at the present point */
-    double      step;            /* of the point */
-    const void *direction;       /* of the point, padded, device; NULL = theta */
-    double      decay_loss;      /* sum of lambda/2 w'w at the point */
-    double     *row_loss;        /* host [samples * rows]: w l of the last loss or gradient */
-    int64_t     kinks, units;    /* counted by SS_STEP_KINKS */
+    void               *arena;    /* device; NULL = no memory held */
+    void               *staging;  /* host, staging_bytes */
+    ss_call             call;     /* scratch: operands of the running step */
+    ss_prefetch        *prefetch; /* NULL = none */
+    ss_graph_execution *graph;    /* the body for graph_lanes vectors; NULL = not captured (yet) */
+    int         graph_lanes;      /* vectors of the last body that ran; 0 = none since the arena was taken */
+    bool        ready;            /* the prologue has run at the present point */
+    double      step;             /* of the point */
+    const void *direction;        /* of the point, padded, device; NULL = theta */
+    double      decay_loss;       /* sum of lambda/2 w'w at the point */
+    double     *row_loss;         /* host [samples * rows]: w l of the last loss or gradient */
+    int64_t     kinks, units;     /* counted by SS_STEP_KINKS */
 } ss_program;
 
 /* Compiles; nothing is allocated on the device. */
@@ -189,6 +200,15 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
 ss_status ss_program_fuse(ss_program *program);
 ss_status ss_program_emit(ss_program *program);
 void      ss_program_prune(ss_program *program);
+ss_status ss_program_prefetch(ss_program *program);
 ss_status ss_program_place(ss_program *program);
+
+/* Execution of prefetched placings: nothing where there are none. Begin and end enclose the work of a PLACE
+ * on the queue of the prefetch, wait comes before a step. */
+ss_status ss_prefetch_open(ss_program *program);
+void      ss_prefetch_close(ss_program *program);
+ss_status ss_prefetch_begin(ss_program *program);
+ss_status ss_prefetch_end(ss_program *program, const ss_step *step);
+ss_status ss_prefetch_wait(ss_program *program, const ss_step *step);
 
 #endif

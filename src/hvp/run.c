@@ -38,6 +38,7 @@ ss_status ss_program_acquire(ss_program *p)
     int64_t rows = p->samples * p->problem->rows;
     if (!p->staging) SS_TRY(ss_allocate(p->context, p->staging_bytes, 1, &p->staging));
     if (!p->row_loss && p->row_loss_buffer >= 0) SS_TRY(SS_NEW_ARRAY(p->context, rows, &p->row_loss));
+    SS_TRY(ss_prefetch_open(p));
     SS_TRY(p->backend->class->allocate(p->backend, p->arena_bytes, &p->arena));
     bind_list(p, &p->prologue);
     bind_list(p, &p->body);
@@ -51,6 +52,7 @@ void ss_program_release(ss_program *p)
     if (p->graph) p->backend->class->graph_destroy(p->backend, p->graph);
     p->graph = NULL;
     p->graph_lanes = 0;
+    ss_prefetch_close(p);
     if (p->arena) p->backend->class->release(p->backend, p->arena);
     ss_free(p->context, p->staging);
     ss_free(p->context, p->row_loss);
@@ -186,14 +188,17 @@ static ss_status place_weight(ss_program *p, const ss_step *step)
     const ss_parameter *w = &p->problem->graph->parameters[step->parameter];
     const ss_operand   *to = &p->operands[step->first_operand];
     const void         *from = w->array.data, *direction = NULL;
+    ss_queue           *queue = p->prefetch ? p->prefetch->queue : NULL;
+    SS_TRY(ss_prefetch_begin(p));
     if (b->class->space != SS_MEMORY_HOST) {
-        SS_TRY(b->class->upload(b, NULL, to[1].tensor.data, from,
+        SS_TRY(b->class->upload(b, queue, to[1].tensor.data, from,
                                 w->count * (int64_t)ss_type_size(w->array.type)));
         from = to[1].tensor.data;
     }
     if (step->at_point && p->direction)
         direction = (const char *)p->direction + w->offset * (int64_t)ss_real_size(b->real);
-    SS_TRY(b->class->place(b, NULL, to->tensor.data, from, w->array.type, w->count, p->step, direction));
+    SS_TRY(b->class->place(b, queue, to->tensor.data, from, w->array.type, w->count, p->step, direction));
+    SS_TRY(ss_prefetch_end(p, step));
 fail:
     return status;
 }
@@ -369,7 +374,10 @@ static ss_status run_step(ss_program *p, const ss_step *step, const vectors *x)
 static ss_status run_list(ss_program *p, const ss_step_list *list, const vectors *x)
 {
     ss_status status = SS_OK;
-    for (int64_t i = 0; i < list->count; i++) SS_TRY(run_step(p, &list->steps[i], x));
+    for (int64_t i = 0; i < list->count; i++) {
+        SS_TRY(ss_prefetch_wait(p, &list->steps[i]));
+        SS_TRY(run_step(p, &list->steps[i], x));
+    }
 fail:
     return status;
 }

@@ -82,16 +82,19 @@ void ss_report_info(ss_text *text, const ss_run *run, const ss_info_result *resu
                   "logits", "precision", "lanes", "batch", "GFLOP", "ratio", "time", "cache", "peak");
     for (int64_t i = 0; i < result->n_plans; i++) {
         const ss_info_plan *p = &result->plans[i];
-        ss_text_print(text, "%-9s %-12s %-7s %-9s %6d %8lld %10s %9.2f %9s %11s %11s\n", p->product, p->cache,
-                      p->plan.keep_logits ? "kept" : "-", p->precision, p->plan.lanes,
+        ss_text_print(text, "%-9s %-12s %-7s %-9s %6d %8lld %10s %9.2f %9s %11s %11s%s\n", p->product,
+                      p->cache, p->plan.keep_logits ? "kept" : "-", p->precision, p->plan.lanes,
                       (long long)p->plan.micro_batch, ss_number_text(p->plan.flops_body * 1e-9, 4, a),
                       p->ratio, isfinite(p->seconds) ? ss_duration_text(p->seconds, b) : "-",
-                      ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d));
+                      ss_bytes_text(p->plan.bytes_cache, c), ss_bytes_text(p->plan.bytes_peak, d),
+                      p->plan.stream_weights ? "  weights streamed" : "");
     }
     ss_text_print(
         text,
         "\nkept: between products; GFLOP, time: of a product, the time estimated from that of a gradient%s;\n"
-        "ratio: flops of a product to those of a gradient; peak: memory of the program\n",
+        "ratio: flops of a product to those of a gradient; peak: memory of the program; weights streamed: "
+        "each\n"
+        "is brought in before its use, because they do not fit beside it\n",
         result->planned_for ? " at the assumed rate" : "");
     ss_line_write(text, "basis", "of a search: up to %lld vectors, %s, %s", (long long)result->basis,
                   ss_bytes_text(result->basis_bytes, a),
