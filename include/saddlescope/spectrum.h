@@ -233,6 +233,9 @@ void      ss_eigen_result_destroy(ss_eigen_result *result); /* NULL allowed */
  * three-vector mode the recurrence is replayed (as many products again as `first.k`; they count as replayed).
  */
 ss_status ss_eigen_vector(ss_eigen_result *result, int64_t index, void *x);
+/* Gives the memory of the basis back before the rest: values, bounds and counts stay; ss_eigen_vector,
+ * ss_eigen_combine and ss_eigen_verify end in SS_ERROR_USAGE from then on. */
+void ss_eigen_forget_vectors(ss_eigen_result *result);
 /* x := V c, c [size]: any vector of the space, e.g. f(H) times the start vector in an unrestarted run. Not in
  * three-vector mode (SS_ERROR_USAGE). */
 ss_status ss_eigen_combine(ss_eigen_result *result, const double *c, void *x);

@@ -242,15 +242,25 @@ fail:
     return status;
 }
 
+void ss_eigen_forget_vectors(ss_eigen_result *result)
+{
+    ss_eigen_state *s = result->state;
+    ss_backend     *b = s->op->backend;
+    ss_basis_destroy(s->basis);
+    s->basis = NULL;
+    for (int i = 0; i < SS_EIGEN_SCRATCH; i++) {
+        b->class->release(b, s->scratch[i]);
+        s->scratch[i] = NULL;
+    }
+}
+
 void ss_eigen_result_destroy(ss_eigen_result *result)
 {
     if (result == NULL) return;
     ss_eigen_state *s = result->state;
     if (s == NULL) return; /* creation failed before there was a context to give memory back to */
     ss_context *context = s->context;
-    ss_backend *b = s->op->backend;
-    ss_basis_destroy(s->basis);
-    for (int i = 0; i < SS_EIGEN_SCRATCH; i++) b->class->release(b, s->scratch[i]);
+    ss_eigen_forget_vectors(result);
     ss_free(context, s->h);
     ss_free(context, s->small);
     ss_free(context, s->values);

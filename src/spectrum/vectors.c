@@ -22,6 +22,8 @@ ss_status ss_eigen_vector(ss_eigen_result *result, int64_t index, void *x)
         SS_FAIL(s->context, SS_ERROR_USAGE, "there is no Ritz vector %lld, only %lld", (long long)index,
                 (long long)result->size);
     const double *c = s->small + index * result->size;
+    if (s->basis == NULL && result->method == SS_EIGEN_BASIS)
+        SS_FAIL(s->context, SS_ERROR_USAGE, "the basis of the Ritz vectors was given back");
     if (s->basis != NULL)
         SS_TRY(ss_basis_axpy(s->basis, result->size, c, 0.0, x));
     else

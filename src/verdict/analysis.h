@@ -63,7 +63,8 @@ typedef struct ss_analysis {
     ss_vectors                lowest;  /* unit Ritz vector, float64 */
     ss_vectors                highest; /* likewise; given back when the operator's error is known */
     bool                      have_lowest, have_highest;
-    ss_vectors                newton; /* damped Newton step p, float64 */
+    bool                      forgotten; /* the other Ritz vectors' memory went to the Krylov space of g */
+    ss_vectors                newton;    /* damped Newton step p, float64 */
     bool                      have_newton;
     double                    newton_predicted; /* decrease of the quadratic model along the full p */
     ss_vectors                witness;          /* v, float64 */

@@ -23,7 +23,7 @@ static ss_status at_least(ss_analysis *a, int64_t *count)
     k = ss_min64(below, (int64_t)fmin(RAYLEIGH_PRODUCTS, 0.25 * ss_analysis_remaining(a)));
     k = ss_min64(k, ss_analysis_room(a, 1, 1) / (ld * (int64_t)sizeof(double)));
     *count = a->verdict->witness.proved ? 1 : 0;
-    if (k < 2 || estimates || a->verdict->operator_error.subset) return SS_OK;
+    if (k < 2 || estimates || a->forgotten || a->verdict->operator_error.subset) return SS_OK;
     ss_analysis_memory_more(a, k + 1, 1);
     SS_TRY(ss_vectors_create(b, layout, k, &x));
     SS_TRY(ss_vectors_create(b, layout, 1, &y));

@@ -27,6 +27,7 @@ bool ss_verdict_flat_probe_wanted(const ss_analysis *a)
     const ss_verdict *v = a->verdict;
     return v->operator_error.product == SS_PRODUCT_HESSIAN && v->stationarity.is_critical &&
            !v->stationarity.at_lower_bound && ss_analysis_ritz_count(a) > 0 && !v->curvature.estimates &&
+           !a->forgotten &&
            (v->curvature.statement == SS_CURVATURE_NO_NEGATIVE ||
             v->curvature.statement == SS_CURVATURE_FLAT ||
             v->curvature.statement == SS_CURVATURE_NO_POSITIVE);

@@ -220,6 +220,12 @@ static ss_status krylov_search(ss_analysis *a, int64_t products)
     /* As many products as there is room for vectors beside the step and a combination of them: after a
      * restart there would be no step to try. */
     int64_t memory = ss_analysis_room(a, 1, 1);
+    if (ss_eigen_fit(&w->op, memory) < ss_min64(a->verdict->n, KRYLOV_SMALLEST) && a->eigen != NULL &&
+        a->have_lowest) {
+        ss_eigen_forget_vectors(a->eigen);
+        a->forgotten = true;
+        memory = ss_analysis_room(a, 1, 1);
+    }
     int64_t room = ss_min64(KRYLOV_PRODUCTS, ss_min64(a->verdict->n, ss_eigen_fit(&w->op, memory)));
     if (room < ss_min64(a->verdict->n, KRYLOV_SMALLEST)) {
         ss_log(a->context, SS_LOG_WARNING,

@@ -185,6 +185,7 @@ fail:
  * products as the recurrence has steps. */
 static bool affordable(const ss_analysis *a, int64_t index)
 {
+    if (a->forgotten) return index == 0 && a->have_lowest;
     if (!a->verdict->curvature.estimates) return index == 0 || ss_analysis_remaining(a) >= 2.0;
     return index == 0 && (a->have_lowest || ss_analysis_remaining(a) >= (double)a->eigen->first.k + 2.0);
 }

@@ -120,6 +120,40 @@ Test(basis, searches_move_to_the_host, .init = ss_test_begin, .fini = ss_test_en
     }
 }
 
+/* The vectors go, the numbers stay. */
+Test(basis, vectors_can_be_forgotten, .init = ss_test_begin, .fini = ss_test_end)
+{
+    for (const char *const *name = ss_test_backends(); *name; name++) {
+        known            k;
+        ss_eigen_options o;
+        ss_eigen_result *r = NULL;
+        ss_counts        counts[2];
+        void            *x = NULL;
+        known_open_padded(&k, *name, SS_FLOAT64, 3, lengths);
+        for (int64_t i = 0; i < k.n; i++) k.d[i] = i == 5 ? -1 : i == 9 ? 3 : (double)i / (double)k.n;
+        ss_eigen_options_pairs(&o, 1, 1);
+        o.basis = 20;
+        ss_test_require(k.backend->class->allocate(k.backend, ss_vector_bytes(&k.op), &x));
+        ss_test_require(ss_eigen_solve(&k.op, &o, &r));
+        ss_test_require(ss_eigen_vector(r, 0, x));
+        ss_test_require(ss_eigen_counts(r, 0.5, 0.01, &counts[0]));
+        double  lowest = r->ritz[0].value;
+        int64_t held = ss_context_memory_now(ss_test_context);
+        ss_eigen_forget_vectors(r);
+        if (k.backend->class->space != SS_MEMORY_DEVICE) /* a device's own memory is not the context's */
+            cr_assert(ss_context_memory_now(ss_test_context) <= held - 20 * ss_vector_bytes(&k.op), "%s",
+                      *name);
+        ss_test_refuse(ss_eigen_vector(r, 0, x), SS_ERROR_USAGE, "given back");
+        ss_test_require(ss_eigen_counts(r, 0.5, 0.01, &counts[1]));
+        cr_assert_eq(memcmp(&counts[0], &counts[1], sizeof counts[0]), 0);
+        cr_assert_eq(r->ritz[0].value, lowest);
+        ss_eigen_forget_vectors(r); /* again is harmless */
+        ss_eigen_result_destroy(r);
+        k.backend->class->release(k.backend, x);
+        known_close(&k);
+    }
+}
+
 /* The rule that `info` prints is the one that searches follow. */
 Test(basis, who_goes_to_the_host)
 {
