@@ -9,7 +9,6 @@ length before; `square` is what one tokens x tokens matrix of one head would tak
 benchmarks/results/attention_memory.csv (--no-record leaves it alone).
 """
 import argparse
-import csv
 import datetime
 import json
 import os
@@ -17,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from results_table import ROOT, append
+
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 64, "intermediate_size": 128,
           "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_act": "silu", "rms_norm_eps": 1e-5,
           "tie_word_embeddings": False, "rope_theta": 10000.0}
@@ -62,14 +62,7 @@ def main():
                          "square_MiB": f"{4 * tokens * tokens / MIB:.1f}"})
             print(", ".join(f"{key} {value}" for key, value in list(rows[-1].items())[3:]), flush=True)
     if not options.no_record:
-        path = os.path.join(ROOT, "benchmarks", "results", "attention_memory.csv")
-        new = not os.path.exists(path)
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
-        print("appended to", path)
+        print("appended to", append("attention_memory", rows))
     return 0
 
 

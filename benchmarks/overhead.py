@@ -8,7 +8,6 @@ gradients and losses; the share of the difference is promised to stay below 3 %.
 benchmarks/results/overhead.csv (--no-record leaves it alone); --from makes it of the JSON of a run that is there.  Needs numpy.
 """
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ import tempfile
 
 import numpy
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from results_table import ROOT, append
 
 
 def run(options, folder):
@@ -63,13 +62,7 @@ def main():
     for name, value in found.items():
         print(f"{name:20s} {value}")
     if not options.no_record:
-        path = os.path.join(ROOT, "benchmarks", "results", "overhead.csv")
-        new = not os.path.exists(path)
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, list(found), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(found)
+        append("overhead", [found])
     return 0 if float(found["share_outside"]) <= 0.03 else 1
 
 

@@ -1,5 +1,4 @@
 """What the comparisons share: the network and data, our program as a child process, interleaving, and rows of CSV."""
-import csv
 import datetime
 import os
 import platform
@@ -10,9 +9,9 @@ import time
 import torch
 from torch import nn
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from results_table import ROOT, append, version  # noqa: E402, F401 (for those that import this module)
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
-RESULTS = os.path.join(ROOT, "benchmarks", "results")
 PAUSE = 0.02        # seconds before a measurement: threads that spin after the last one have gone to sleep
 
 
@@ -118,28 +117,3 @@ def machine():
     except (OSError, StopIteration):
         pass
     return {"date": datetime.date.today().isoformat(), "cpu": model, "cores": len(os.sched_getaffinity(0))}
-
-
-def version(program):
-    """Version line of our program and the commit of this tree ('+' = with changes)."""
-    text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip().split("\n")[0]
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty=+"], capture_output=True, text=True)
-    return f"{text} {commit.stdout.strip()}".strip()
-
-
-def append(name, rows):
-    """Appends rows to benchmarks/results/<name>.csv; a new column means a new file name."""
-    path = os.path.join(RESULTS, f"{name}.csv")
-    os.makedirs(RESULTS, exist_ok=True)
-    new = not os.path.exists(path)
-    if not new:
-        with open(path, newline="") as file:
-            header = next(csv.reader(file))
-        if header != list(rows[0]):
-            raise SystemExit(f"{path} has other columns than these rows")
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-    return path

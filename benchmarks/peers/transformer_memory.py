@@ -13,13 +13,15 @@ staging) plus v and Hv.  A row per task goes to benchmarks/results/transformer_m
 Memory does not depend on what else runs on the machine.
 """
 import argparse
-import csv
 import datetime
 import json
 import os
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from results_table import ROOT, append, version  # noqa: E402
 
 TORCH = {"torch gradient": "eager attention", "torch gradient, fused attention": "no second derivative",
          "torch double backward": "as PyHessian does", "torch jvp of grad": "as curvlinops does"}
@@ -104,8 +106,7 @@ def ours(options, folder, plan, base):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    parser.add_argument("--program", default=os.path.join(root, "build", "saddlescope"))
+    parser.add_argument("--program", default=os.path.join(ROOT, "build", "saddlescope"))
     for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("vocabulary", 50257), ("batch", 1), ("tokens", 1024)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -124,8 +125,7 @@ def main():
         run([sys.executable, *sys.argv, "--child", "make", folder])
         tiny = os.path.join(folder, "tiny.safetensors")
         base = None
-        version = run([options.program, "--version"])[1].split("\n")[0]
-        commit = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty=+"], capture_output=True, text=True)
+        ours_version = version(options.program)
         unit = None
         for task in wanted:
             if task in TORCH:
@@ -138,13 +138,13 @@ def main():
                                 "--precision", "fp32", "--threads", str(options.threads), "--quiet"])[0]
                 found = ours(options, folder, task.split(", ")[1], base)
             unit = unit or found
-            rows.append(row(options, task, found, unit, f"{version} {commit.stdout.strip()}".strip(), torch_version))
+            rows.append(row(options, task, found, unit, ours_version, torch_version))
             print(f"{task:34s} peak {found['peak'] / MIB:8.0f} MiB ({found['peak'] / unit['peak']:.2f})   less base "
                   f"{(found['peak'] - found['base']) / MIB:8.0f} MiB "
                   f"({(found['peak'] - found['base']) / (unit['peak'] - unit['base']):.2f})   predicted "
                   f"{found['predicted'] / MIB if 'predicted' in found else float('nan'):8.0f} MiB", flush=True)
     if not options.no_record:
-        record(os.path.join(root, "benchmarks", "results", "transformer_memory.csv"), rows)
+        print("appended to", append("transformer_memory", rows))
     return 0
 
 
@@ -166,16 +166,6 @@ def row(options, task, found, unit, version, torch_version):
             "less_base_ratio": f"{less / (unit['peak'] - unit['base']):.3f}",
             "predicted_MiB": f"{found['predicted'] / MIB:.0f}" if "predicted" in found else "",
             "note": "; ".join(t for t in (TORCH.get(task, ""), options.note) if t)}
-
-
-def record(path, rows):
-    new = not os.path.exists(path)
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-    print("appended to", path)
 
 
 if __name__ == "__main__":

@@ -284,9 +284,8 @@ ss_status ss_settings_parse(ss_context *context, ss_command_id command, int argc
         }
     }
     if (ss_given(settings, HELP)) return SS_OK;
-    bool optional =
-        command == SS_COMMAND_INFO && settings->network == NULL; /* then it describes the machine */
-    if (!optional && (settings->network == NULL || settings->network[0] == '\0'))
+    bool optional = ss_command_row(command)->operands[0] == '['; /* then the command does without */
+    if (settings->network != NULL ? settings->network[0] == '\0' : !optional)
         SS_FAIL(context, SS_ERROR_USAGE, "NETWORK is missing");
     if (ss_given(settings, QUIET) && ss_given(settings, VERBOSE))
         SS_FAIL(context, SS_ERROR_USAGE, "--quiet and --verbose exclude each other");

@@ -12,49 +12,46 @@
  * Where a product runs in host memory there is nothing to overlap, and the order stays. */
 #include "hvp/program.h"
 
-/* The placings in front of the position in the old list that reads weights. */
-typedef struct placed {
-    int64_t *at; /* [n_buffers] 1 + position of the step that places the buffer; 0 = none */
-} placed;
+/* Below, placed[buffer] is 1 + the position of the step that places it; 0 = none. */
 
-static int64_t latest_read(const ss_program *p, const placed *where, const ss_step *step)
+static int64_t latest_read(const ss_program *p, const int64_t *placed, const ss_step *step)
 {
     int64_t latest = 0;
     if (step->kind == SS_STEP_PLACE || step->kind == SS_STEP_POISON) return 0;
     for (int32_t j = 0; j < step->n_operands; j++)
-        latest = ss_max64(latest, where->at[p->operands[step->first_operand + j].buffer]);
+        latest = ss_max64(latest, placed[p->operands[step->first_operand + j].buffer]);
     return latest;
 }
 
 /* Each placing in front of the last step before it that reads weights. */
-static void hoist(ss_program *p, ss_step_list *list, placed *where)
+static void hoist(ss_program *p, ss_step_list *list, int64_t *placed)
 {
     int64_t reader = -1;
     for (int64_t i = 0; i < list->count; i++) {
         ss_step step = list->steps[i];
         if (step.kind == SS_STEP_PLACE) {
-            where->at[p->operands[step.first_operand].buffer] = i + 1;
+            placed[p->operands[step.first_operand].buffer] = i + 1;
             if (reader < 0) continue;
             for (int64_t k = i; k > reader; k--) list->steps[k] = list->steps[k - 1];
             list->steps[reader++] = step;
-        } else if (latest_read(p, where, &step) > 0) {
+        } else if (latest_read(p, placed, &step) > 0) {
             reader = i;
         }
     }
 }
 
 /* Who waits for which placing; the number of events that are under way at once. */
-static void find_waits(ss_program *p, ss_step_list *list, placed *where)
+static void find_waits(ss_program *p, ss_step_list *list, int64_t *placed)
 {
     int64_t waited = 0, under_way = 0, most = 0;
     for (int64_t i = 0; i < list->count; i++) {
         ss_step *step = &list->steps[i];
         if (step->kind == SS_STEP_PLACE) {
-            where->at[p->operands[step->first_operand].buffer] = i + 1;
+            placed[p->operands[step->first_operand].buffer] = i + 1;
             most = ss_max64(most, ++under_way);
             continue;
         }
-        int64_t latest = latest_read(p, where, step);
+        int64_t latest = latest_read(p, placed, step);
         if (latest <= waited) continue;
         for (int64_t k = waited; k < latest; k++) under_way -= list->steps[k].kind == SS_STEP_PLACE;
         waited = latest;
@@ -77,19 +74,19 @@ static void number_events(ss_program *p, ss_step_list *list)
 ss_status ss_program_prefetch(ss_program *p)
 {
     ss_status     status = SS_OK;
-    placed        where = { 0 };
+    int64_t      *placed = NULL;
     ss_step_list *lists[] = { &p->prologue, &p->body };
     if (!p->options.stream_weights || p->backend->class->space == SS_MEMORY_HOST) return SS_OK;
-    SS_TRY(SS_NEW_ARRAY(p->context, p->n_buffers, &where.at));
+    SS_TRY(SS_NEW_ARRAY(p->context, p->n_buffers, &placed));
     for (int i = 0; i < 2; i++) {
-        for (int64_t k = 0; k < p->n_buffers; k++) where.at[k] = 0;
-        hoist(p, lists[i], &where);
-        for (int64_t k = 0; k < p->n_buffers; k++) where.at[k] = 0;
-        find_waits(p, lists[i], &where);
+        for (int64_t k = 0; k < p->n_buffers; k++) placed[k] = 0;
+        hoist(p, lists[i], placed);
+        for (int64_t k = 0; k < p->n_buffers; k++) placed[k] = 0;
+        find_waits(p, lists[i], placed);
     }
     for (int i = 0; i < 2; i++) number_events(p, lists[i]);
 fail:
-    ss_free(p->context, where.at);
+    ss_free(p->context, placed);
     return status;
 }
 

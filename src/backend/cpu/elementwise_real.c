@@ -53,19 +53,40 @@ ss_status SS_REAL(ss_cpu_add)(ss_backend *b, ss_queue *q, int64_t lanes, double 
     return SS_OK;
 }
 
+/* The operands of an elementwise function of two. */
+typedef struct binary {
+    ss_matrix x, y, z;
+} binary;
+
+static cut cut_binary(int64_t lanes, const ss_matrix *x, const ss_matrix *y, const ss_matrix *z, binary *w)
+{
+    *w = (binary){ .x = ss_cpu_operand(x, z->rows), .y = ss_cpu_operand(y, z->rows), .z = *z };
+    return make_cut(lanes, z, ss_cpu_flat(&w->x) && ss_cpu_flat(&w->y) && ss_cpu_flat(z));
+}
+
+/* The task's elements of all three; returns their number. */
+static int64_t binary_segment(const cut *c, int64_t task, const binary *w, const real **x, const real **y,
+                              real **z)
+{
+    int64_t lane, row, first, n = segment(c, task, &lane, &row, &first);
+    *x = (const real *)ss_cpu_row(&w->x, lane, row, sizeof(real)) + first;
+    *y = (const real *)ss_cpu_row(&w->y, lane, row, sizeof(real)) + first;
+    *z = (real *)ss_cpu_row(&w->z, lane, row, sizeof(real)) + first;
+    return n;
+}
+
 ss_status SS_REAL(ss_cpu_sum)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
                               double beta, const ss_matrix *y, bool accumulate, const ss_matrix *z)
 {
     (void)q;
-    ss_matrix    u = ss_cpu_operand(x, z->rows), v = ss_cpu_operand(y, z->rows);
-    cut          c = make_cut(lanes, z, ss_cpu_flat(&u) && ss_cpu_flat(&v) && ss_cpu_flat(z));
+    binary       w;
+    cut          c = cut_binary(lanes, x, y, z, &w);
     ss_cpu_level level = ss_cpu(b)->level;
 #pragma omp parallel for schedule(static) num_threads(ss_cpu_threads(b, c.rows *c.cols *lanes))
     for (int64_t task = 0; task < c.tasks; task++) {
-        int64_t     lane, row, first, n = segment(&c, task, &lane, &row, &first);
-        const real *s = (const real *)ss_cpu_row(&u, lane, row, sizeof(real)) + first;
-        const real *t = (const real *)ss_cpu_row(&v, lane, row, sizeof(real)) + first;
-        real       *out = (real *)ss_cpu_row(z, lane, row, sizeof(real)) + first;
+        const real *s, *t;
+        real       *out;
+        int64_t     n = binary_segment(&c, task, &w, &s, &t, &out);
         SS_AT_LEVEL(level, sum_segment)(n, (real)alpha, s, (real)beta, t, accumulate, out);
     }
     return SS_OK;
@@ -75,15 +96,14 @@ ss_status SS_REAL(ss_cpu_multiply)(ss_backend *b, ss_queue *q, int64_t lanes, do
                                    const ss_matrix *x, const ss_matrix *y, double beta, const ss_matrix *z)
 {
     (void)q;
-    ss_matrix    u = ss_cpu_operand(x, z->rows), v = ss_cpu_operand(y, z->rows);
-    cut          c = make_cut(lanes, z, ss_cpu_flat(&u) && ss_cpu_flat(&v) && ss_cpu_flat(z));
+    binary       w;
+    cut          c = cut_binary(lanes, x, y, z, &w);
     ss_cpu_level level = ss_cpu(b)->level;
 #pragma omp parallel for schedule(static) num_threads(ss_cpu_threads(b, c.rows *c.cols *lanes))
     for (int64_t task = 0; task < c.tasks; task++) {
-        int64_t     lane, row, first, n = segment(&c, task, &lane, &row, &first);
-        const real *s = (const real *)ss_cpu_row(&u, lane, row, sizeof(real)) + first;
-        const real *t = (const real *)ss_cpu_row(&v, lane, row, sizeof(real)) + first;
-        real       *out = (real *)ss_cpu_row(z, lane, row, sizeof(real)) + first;
+        const real *s, *t;
+        real       *out;
+        int64_t     n = binary_segment(&c, task, &w, &s, &t, &out);
         if (beta != 0)
             SS_AT_LEVEL(level, multiply_add_segment)(n, (real)alpha, s, t, (real)beta, out);
         else
