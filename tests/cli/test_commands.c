@@ -170,16 +170,19 @@ Test(commands, a_small_budget_still_answers, .init = ss_test_begin, .fini = ss_t
 
 Test(commands, bench_times, .init = ss_test_begin, .fini = ss_test_end)
 {
+    char command[1200], hvp[64], line[64] = "";
+    snprintf(hvp, sizeof hvp, "\nhvp,%s,", ss_test_device());
+    snprintf(command, sizeof command,
+             "printf 'loss\\nhvp\\nquit\\nggn\\n' | " SS_PROGRAM " bench " CASE
+             " --loss mse --interactive --device %s",
+             ss_test_device());
     ss_test_run(&run, "bench", CASE, "--loss", "mse", "--repeat", "3", NULL);
     succeed();
     int lines = 0;
     for (const char *p = run.out; *p != '\0'; p++) lines += *p == '\n';
-    cr_expect(lines == 5 && strncmp(run.out, "what,device,", 12) == 0 &&
-              strstr(run.out, "\nhvp,cpu,") != NULL);
+    cr_expect(lines == 5 && strncmp(run.out, "what,device,", 12) == 0 && strstr(run.out, hvp) != NULL);
 
-    FILE *answers = popen(
-        "printf 'loss\\nhvp\\nquit\\nggn\\n' | " SS_PROGRAM " bench " CASE " --loss mse --interactive", "r");
-    char line[64] = "";
+    FILE *answers = popen(command, "r");
     cr_assert(answers != NULL && fgets(line, sizeof line, answers) != NULL && strcmp(line, "ready\n") == 0);
     for (int i = 0; i < 2; i++) {
         cr_assert(fgets(line, sizeof line, answers) != NULL);

@@ -209,7 +209,10 @@ Test(errors, too_large, .init = ss_test_begin, .fini = ss_test_end)
 /* A full disk while the result is replaced: standard output likewise. */
 Test(errors, standard_output_is_full, .init = ss_test_begin, .fini = ss_test_end)
 {
-    int state = system(SS_PROGRAM " analyze " SADDLE " >/dev/full 2>/dev/null");
+    char command[1200];
+    snprintf(command, sizeof command, "%s analyze %s --device %s >/dev/full 2>/dev/null", SS_PROGRAM, SADDLE,
+             ss_test_device());
+    int state = system(command);
     cr_expect(WIFEXITED(state) && WEXITSTATUS(state) == 3);
     state = system(SS_PROGRAM " --help >/dev/full 2>/dev/null");
     cr_expect(WIFEXITED(state) && WEXITSTATUS(state) == 3);

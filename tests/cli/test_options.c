@@ -62,7 +62,7 @@ static const misuse misuses[] = {
     { { "analyze", SADDLE, "--scale", "1/2/3" }, "--scale: '1/2/3' is not" },
     { { "analyze", SADDLE, "--precision", "fp16" }, "--precision: 'fp16' is none of auto|fp64|fp32|tf32" },
     { { "analyze", SADDLE, "--precision", "fp" }, "--precision: 'fp' is none of" },
-    { { "analyze", SADDLE, "--precision", "tf32" }, "needs a GPU" },
+    { { "analyze", SADDLE, "--precision", "tf32", "--device", "cpu" }, "needs a GPU" },
     { { "analyze", SADDLE, "--device", "tpu" }, "tpu" },
     { { "analyze", SADDLE, "--expect", "sadle" }, "--expect: 'sadle' is none of saddle|minimum" },
     { { "analyze", SADDLE, "--weight-decay", "x" }, "--weight-decay: 'x' is not a finite number" },
@@ -236,7 +236,7 @@ Test(options, every_option_of_analyze, .init = ss_test_begin, .fini = ss_test_en
                                                "--critical",
                                                "0.01",
                                                "--device",
-                                               "cpu",
+                                               ss_test_device(),
                                                "--precision",
                                                "fp64",
                                                "--memory",
@@ -324,8 +324,8 @@ Test(options, stated_defaults_are_the_defaults, .init = ss_test_begin, .fini = s
     static ss_test_program plain;
     ss_test_run(&plain, "analyze", SADDLE, "--quiet", NULL);
     ss_test_run(&run, "analyze", SADDLE, "--quiet", "--confidence", "0.99", "--dense-limit", "4096",
-                "--critical", "0.001", "--seed", "0", "--sample-seed", "0", "--device", "cpu", "--precision",
-                "auto", "--operator", "hessian", NULL);
+                "--critical", "0.001", "--seed", "0", "--sample-seed", "0", "--device", ss_test_device(),
+                "--precision", "auto", "--operator", "hessian", NULL);
     cr_assert(plain.exit_status == 0 && run.exit_status == 0, "%s", run.err);
     /* All but the line with the time. */
     char *cost = strstr(plain.out, "cost  "), *cost_too = strstr(run.out, "cost  ");

@@ -137,7 +137,7 @@ static inline void check(const volatile void *at, size_t bytes, bool write)
         size_t    bytes;
         uint64_t  generation;
     } last;
-    if (!emu_access.inside) return;
+    if (!emu_inside) return;
     uintptr_t address = (uintptr_t)at;
     if (address - emu_access.stack < emu_access.stack_bytes) return;
     if (address - last.begin < last.bytes && bytes <= last.bytes - (address - last.begin) &&

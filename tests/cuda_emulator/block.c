@@ -53,13 +53,10 @@ static struct block {
     lane           lanes[EMU_MOST_THREADS];
     uint3          index[EMU_MOST_THREADS]; /* threadIdx by number, for the block size `indexed` */
     dim3           indexed;
-    bool           inside;
 } block;
 
-bool emu_in_kernel(void)
-{
-    return block.inside;
-}
+/* Of the thread of the host: others go on with their own code, which is none of a kernel's, meanwhile. */
+_Thread_local bool emu_inside;
 
 void emu_where(char *text, size_t size)
 {
@@ -244,9 +241,9 @@ bool emu_block_run(const emu_run *run)
     first->thread = block.order[0];
     become(first->thread);
     emu_access.barriers++;
-    emu_access.inside = block.inside = true;
+    emu_inside = true;
     emu_fiber_switch(&emu_base, first);
-    emu_access.inside = block.inside = false;
+    emu_inside = false;
     emu_counts.blocks++;
     emu_counts.threads += (uint64_t)n;
     if (block.failed) {
@@ -272,7 +269,7 @@ int ss_emulator_barrier(int predicate, const char *file, int line)
 {
     emu_fiber *self = current;
     char       text[512], who[64];
-    if (!block.inside) {
+    if (!emu_inside) {
         emu_report("%s:%d: a barrier outside a kernel", file, line);
         abort();
     }
@@ -372,7 +369,7 @@ uint64_t ss_emulator_warp(int collective, unsigned mask, uint64_t bits, int argu
     int        thread = block.running, warp = thread / EMU_WARP, i = thread % EMU_WARP;
     lane      *l = &block.lanes[thread];
     char       text[256];
-    if (!block.inside) {
+    if (!emu_inside) {
         emu_report("%s:%d: a warp collective outside a kernel", file, line);
         abort();
     }

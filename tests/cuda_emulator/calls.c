@@ -14,12 +14,17 @@ static emu_settings    settings;
 static char            last_report[2048];
 
 static struct {
-    cudaError_t last, sticky;
+    cudaError_t sticky;
+    int64_t     unchecked, unfetched; /* launches whose errors nobody has fetched yet, of all threads */
+} errors;
+
+/* What CUDA keeps for each thread of the host. */
+static _Thread_local struct {
+    cudaError_t last;
     cudaError_t injected; /* into a call that cleans up: it does its work, then fails */
     bool        launch_unfetched;
     char        launch_name[256];
-    int64_t     unchecked;
-} errors;
+} own;
 
 static struct {
     char    kind[128];
@@ -127,12 +132,18 @@ static bool to_fail(const char *name)
     return true;
 }
 
+static void launch_fetched(void)
+{
+    errors.unfetched -= own.launch_unfetched && errors.unfetched > 0;
+    own.launch_unfetched = false;
+}
+
 static void expect_fetched(const char *name)
 {
-    if (!errors.launch_unfetched) return;
-    errors.launch_unfetched = false;
+    if (!own.launch_unfetched) return;
+    launch_fetched();
     errors.unchecked++;
-    emu_report("the error of launching %s was not fetched before %s", errors.launch_name, name);
+    emu_report("the error of launching %s was not fetched before %s", own.launch_name, name);
     if (!settings.tolerate) abort();
 }
 
@@ -142,7 +153,7 @@ cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup)
     expect_fetched(name);
     cudaError_t error = cudaSuccess;
     bool        fail = to_fail(name);
-    errors.injected = fail && cleanup ? natural : cudaSuccess;
+    own.injected = fail && cleanup ? natural : cudaSuccess;
     if (fail && !cleanup)
         error = natural;
     else if (settings.devices < 1)
@@ -150,7 +161,7 @@ cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup)
     else if (!cleanup)
         error = errors.sticky;
     if (error) {
-        errors.last = error;
+        own.last = error;
         emu_unlock();
     }
     return error;
@@ -158,16 +169,16 @@ cudaError_t emu_enter(const char *name, cudaError_t natural, bool cleanup)
 
 cudaError_t emu_leave(cudaError_t error)
 {
-    if (!error) error = errors.sticky ? errors.sticky : errors.injected;
-    errors.injected = cudaSuccess;
-    if (error && error != cudaErrorNotReady) errors.last = error;
+    if (!error) error = errors.sticky ? errors.sticky : own.injected;
+    own.injected = cudaSuccess;
+    if (error && error != cudaErrorNotReady) own.last = error;
     emu_unlock();
     return error;
 }
 
 bool emu_failing(void)
 {
-    return errors.injected != cudaSuccess;
+    return own.injected != cudaSuccess;
 }
 
 bool emu_enter_library(const char *name)
@@ -180,7 +191,7 @@ bool emu_enter_library(const char *name)
 void emu_stick(cudaError_t error)
 {
     if (!errors.sticky) errors.sticky = error;
-    errors.last = errors.sticky;
+    own.last = errors.sticky;
 }
 
 cudaError_t emu_sticky(void)
@@ -190,23 +201,27 @@ cudaError_t emu_sticky(void)
 
 void emu_launch_error(cudaError_t error, const char *name, const char *file, int line)
 {
-    if (error) errors.last = error;
-    errors.launch_unfetched = true;
-    snprintf(errors.launch_name, sizeof errors.launch_name, "%s (%s:%d)", name, file, line);
+    if (error) own.last = error;
+    errors.unfetched += !own.launch_unfetched;
+    own.launch_unfetched = true;
+    snprintf(own.launch_name, sizeof own.launch_name, "%s (%s:%d)", name, file, line);
 }
 
 void emu_looked_at(int error, const char *library)
 {
     (void)library;
-    if (error) failure.looked_at = true;
+    if (!error) return;
+    emu_lock();
+    failure.looked_at = true;
+    emu_unlock();
 }
 
 cudaError_t cudaGetLastError(void)
 {
     emu_lock();
-    cudaError_t error = errors.last;
-    errors.launch_unfetched = false;
-    errors.last = errors.sticky;
+    cudaError_t error = errors.sticky ? errors.sticky : own.last;
+    launch_fetched();
+    own.last = errors.sticky;
     emu_unlock();
     return error;
 }
@@ -214,8 +229,8 @@ cudaError_t cudaGetLastError(void)
 cudaError_t cudaPeekAtLastError(void)
 {
     emu_lock();
-    cudaError_t error = errors.last;
-    errors.launch_unfetched = false;
+    cudaError_t error = errors.sticky ? errors.sticky : own.last;
+    launch_fetched();
     emu_unlock();
     return error;
 }
@@ -306,13 +321,16 @@ int64_t ss_emulator_calls(const char *kind)
 
 int ss_emulator_failed(void)
 {
-    return failure.delivered;
+    emu_lock();
+    bool delivered = failure.delivered;
+    emu_unlock();
+    return delivered;
 }
 
 int64_t ss_emulator_unchecked(void)
 {
     emu_lock();
-    int64_t count = errors.unchecked + errors.launch_unfetched;
+    int64_t count = errors.unchecked + errors.unfetched;
     if (failure.delivered && !failure.looked_at) {
         count++;
         emu_report("the failure of %s was never looked at", failure.name);
@@ -335,6 +353,7 @@ const char *ss_emulator_report(void)
 
 int64_t ss_emulator_live(const char *kind)
 {
+    emu_lock();
     struct {
         const char *kind;
         int64_t     count;
@@ -345,6 +364,7 @@ int64_t ss_emulator_live(const char *kind)
     int64_t count = 0;
     for (size_t i = 0; i < sizeof live / sizeof *live; i++)
         if (matches(kind, live[i].kind)) count += live[i].count;
+    emu_unlock();
     return count;
 }
 
@@ -352,7 +372,10 @@ void ss_emulator_forget(void)
 {
     emu_lock();
     emu_forget_work();
-    memset(&errors, 0, sizeof errors);
+    launch_fetched();
+    errors.unfetched = 0;
+    errors.sticky = own.last = own.injected = cudaSuccess;
+    errors.unchecked = 0;
     memset(&failure, 0, sizeof failure);
     *last_report = '\0';
     emu_unlock();
@@ -360,5 +383,8 @@ void ss_emulator_forget(void)
 
 ss_emulator_counts ss_emulator_count(void)
 {
-    return emu_counts;
+    emu_lock();
+    ss_emulator_counts counts = emu_counts;
+    emu_unlock();
+    return counts;
 }

@@ -99,7 +99,7 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
 {
     if (emu_enter_library("cublasCreate")) return leave(CUBLAS_STATUS_ALLOC_FAILED);
     if (!handle) return leave(CUBLAS_STATUS_INVALID_VALUE);
-    if (emu_any_capture(true)) {
+    if (emu_capture_forbids()) {
         emu_capture_breaks(cudaErrorStreamCaptureUnsupported);
         return leave(CUBLAS_STATUS_NOT_INITIALIZED);
     }
@@ -115,7 +115,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
 {
     bool fails = emu_enter_library("cublasDestroy");
     if (!valid(handle)) return leave(CUBLAS_STATUS_NOT_INITIALIZED);
-    if (!emu_any_capture(true)) emu_drain_all();
+    if (!emu_capture_forbids()) emu_drain_all();
     handle->magic = 0;
     free(handle);
     n_handles--;

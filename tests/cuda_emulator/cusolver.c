@@ -66,7 +66,7 @@ cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle)
 {
     bool fails = emu_enter_library(__func__);
     if (!valid(handle)) return leave(CUSOLVER_STATUS_NOT_INITIALIZED);
-    if (!emu_any_capture(true)) emu_drain_all();
+    if (!emu_capture_forbids()) emu_drain_all();
     handle->magic = 0;
     free(handle);
     n_handles--;

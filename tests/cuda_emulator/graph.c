@@ -2,6 +2,7 @@
  * orders that respect the dependencies, so that one which is missing shows. */
 #include "private.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ typedef struct nodes { /* shared by a graph and what was instantiated from it */
 struct emu_capture {
     cudaStream_t               origin;
     enum cudaStreamCaptureMode mode;
+    pthread_t                  thread; /* that began it */
     bool                       spoilt;
     uint64_t                   number;
     nodes                     *nodes;
@@ -124,6 +126,7 @@ emu_capture *emu_capture_new(cudaStream_t origin, enum cudaStreamCaptureMode mod
     capture->number = ++captures;
     capture->origin = origin;
     capture->mode = mode;
+    capture->thread = pthread_self();
     capture->nodes = emu_allocate(sizeof *capture->nodes);
     capture->nodes->references = 1;
     return capture;
@@ -164,6 +167,10 @@ cudaStream_t emu_capture_origin(const emu_capture *capture)
 enum cudaStreamCaptureMode emu_capture_mode(const emu_capture *capture)
 {
     return capture->mode;
+}
+bool emu_capture_here(const emu_capture *capture)
+{
+    return pthread_equal(capture->thread, pthread_self());
 }
 bool emu_capture_spoilt(const emu_capture *capture)
 {

@@ -259,7 +259,7 @@ void ss_emulator_launch(const ss_emulator_kernel *kernel, cudaStream_t stream)
     if (error) {
         emu_lock(); /* emu_enter has released it */
     } else {
-        error = check(own);
+        error = emu_stream_launches(stream) ? check(own) : cudaErrorInvalidResourceHandle;
     }
     if (!error) {
         emu_work *work = emu_work_make(own->name, run_kernel, release_kernel, own);

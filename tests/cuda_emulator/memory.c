@@ -87,14 +87,14 @@ static void on_fault(int number, siginfo_t *info, void *context)
     char      where[512] = "the host", place[300] = "not device memory";
     sigaction(SIGSEGV, &before[0], NULL);
     sigaction(SIGBUS, &before[1], NULL);
-    if (emu_in_kernel()) emu_where(where, sizeof where);
+    if (emu_inside) emu_where(where, sizeof where);
     if (emu_memory_is_alias(address))
         emu_memory_describe(emu_memory_device_of(address), place, sizeof place);
     else if (emu_memory_contains(address))
         emu_memory_describe(address, place, sizeof place);
-    if (emu_in_kernel() || emu_memory_is_alias(address) || emu_memory_contains(address))
+    if (emu_inside || emu_memory_is_alias(address) || emu_memory_contains(address))
         emu_report("%s touches address %p, %s%s", where, info->si_addr, place,
-                   emu_in_kernel() && emu_memory_contains(address)
+                   emu_inside && emu_memory_contains(address)
                        ? " (a device pointer that was not a kernel parameter)"
                        : "");
     (void)number; /* returning repeats the access under the previous handler */
@@ -282,8 +282,10 @@ bool emu_memory_guard(uintptr_t device, const char *after)
 int64_t ss_emulator_check_memory(void)
 {
     int64_t damaged = 0;
+    emu_lock();
     for (int64_t i = 0; i < space.count; i++)
         damaged += !guards_whole(&space.list[i], "by a synchronisation");
+    emu_unlock();
     return damaged;
 }
 

@@ -234,3 +234,8 @@ cudaError_t planted_unchecked_launch(int planted, float *y)
     }
     return cudaDeviceSynchronize();
 }
+
+void planted_launch_left(float *y)
+{
+    SS_LAUNCH(fill, 1, 64, 0, 0, 1, y);
+}

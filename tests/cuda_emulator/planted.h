@@ -19,6 +19,7 @@ cudaError_t planted_host_pointer_in_struct(const float *x, float *y);           
 cudaError_t planted_uninitialised_shared(int planted, float *y);                     /* y: 32 */
 cudaError_t planted_uninitialised_index(const int *index, const float *x, float *y); /* 1 each */
 cudaError_t planted_unchecked_launch(int planted, float *y);                         /* y: 1 */
+void        planted_launch_left(float *y); /* fine, and nobody fetches its error */
 
 cudaError_t planted_nested_pointer(float *const *nested, float *y); /* 1 each */
 cudaError_t planted_warp_race(int planted, int *x);                 /* x: 32 */

@@ -1,4 +1,5 @@
-/* What the emulator's files share. One thread at a time: every entry takes the lock (calls.c). */
+/* What the emulator's files share. One thread at a time: every entry takes the lock (calls.c). What CUDA
+ * keeps for each thread of the host, and what the code of kernels asks without the lock, is thread-local. */
 #ifndef SS_EMULATOR_PRIVATE_H
 #define SS_EMULATOR_PRIVATE_H
 
@@ -56,7 +57,9 @@ void emu_looked_at(int error, const char *library); /* the caller asked for the 
 void        emu_stick(cudaError_t error);
 cudaError_t emu_sticky(void);
 void        emu_launch_error(cudaError_t error, const char *name, const char *file, int line);
-cudaError_t emu_capture_breaks(cudaError_t error); /* an illegal call while capturing: spoils the captures */
+cudaError_t emu_capture_breaks(cudaError_t error); /* an illegal call: spoils the captures that forbid it */
+
+int emu_current_device(void); /* runtime.c: of this thread */
 
 /* ---- memory.c: the device's address space ----
  * The address that the host is given (device address) is never accessible. Kernels, copies and libraries get
@@ -108,8 +111,9 @@ cudaError_t emu_enqueue(cudaStream_t stream, emu_work *work);
 cudaError_t emu_stream_drain(cudaStream_t stream); /* runs everything in it */
 void        emu_drain_all(void);
 bool        emu_stream_valid(cudaStream_t stream);
+bool        emu_stream_launches(cudaStream_t stream); /* does it take kernels of the current device? */
 bool        emu_stream_capturing(cudaStream_t stream);
-bool        emu_any_capture(bool global_only);
+bool        emu_capture_forbids(void); /* potentially unsafe calls, and the legacy stream, to this thread */
 int64_t     emu_stream_count(void);
 int64_t     emu_event_count(void);
 void        emu_forget_work(void);
@@ -128,6 +132,7 @@ bool         emu_capture_joined(const emu_capture *capture, const emu_front *ori
 uint64_t     emu_capture_number(const emu_capture *capture);
 cudaStream_t emu_capture_origin(const emu_capture *capture);
 enum cudaStreamCaptureMode emu_capture_mode(const emu_capture *capture);
+bool                       emu_capture_here(const emu_capture *capture); /* begun by this thread? */
 bool                       emu_capture_spoilt(const emu_capture *capture);
 void                       emu_capture_spoil(emu_capture *capture);
 void                       emu_capture_drop(emu_capture *capture);
@@ -152,8 +157,8 @@ typedef struct emu_run {
 /* Runs one block; false after a fault, which has been reported. */
 bool emu_block_run(const emu_run *run);
 void emu_block_order(const emu_order *threads); /* of the threads of the blocks that follow */
-bool emu_in_kernel(void);
-void emu_where(char *text, size_t size); /* kernel, block and thread that run now */
+extern _Thread_local bool emu_inside;           /* does this thread of the host run a kernel's code now? */
+void                      emu_where(char *text, size_t size); /* kernel, block and thread that run now */
 
 void emu_thread_text(int thread, char *text, size_t size);
 void emu_fault(const char *what) __attribute__((noreturn)); /* gives up the running block */
@@ -167,7 +172,6 @@ const char *emu_shared_name(uintptr_t address);
 
 /* access.c: what it must know at every access of a kernel */
 typedef struct emu_access_state {
-    bool      inside;
     int       thread; /* number in the block */
     uintptr_t stack;
     size_t    stack_bytes;

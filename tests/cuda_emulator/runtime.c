@@ -6,7 +6,12 @@
 #include <string.h>
 
 /* ---- Devices ---- */
-static int current_device;
+static _Thread_local int current_device;
+
+int emu_current_device(void)
+{
+    return current_device;
+}
 
 static bool device_exists(int device)
 {
@@ -158,7 +163,7 @@ cudaError_t cudaMalloc(void **devPtr, size_t size)
     cudaError_t error = emu_enter("cudaMalloc", cudaErrorMemoryAllocation, false);
     if (error) return error;
     if (!devPtr) return emu_leave(cudaErrorInvalidValue);
-    if (emu_any_capture(true)) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (emu_capture_forbids()) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
     return emu_leave(emu_memory_allocate(devPtr, size));
 }
 
@@ -166,7 +171,7 @@ cudaError_t cudaFree(void *devPtr)
 {
     cudaError_t error = emu_enter("cudaFree", cudaErrorUnknown, true);
     if (error) return error;
-    if (emu_any_capture(true)) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (emu_capture_forbids()) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
     emu_drain_all();
     return emu_leave(emu_memory_free(devPtr));
 }
@@ -176,7 +181,7 @@ static cudaError_t host_allocate(const char *name, void **host, size_t size, uns
     cudaError_t error = emu_enter(name, cudaErrorMemoryAllocation, false);
     if (error) return error;
     if (!host || flags > 7) return emu_leave(cudaErrorInvalidValue);
-    if (emu_any_capture(true)) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (emu_capture_forbids()) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
     return emu_leave(emu_pinned_allocate(host, size));
 }
 
@@ -194,7 +199,7 @@ cudaError_t cudaFreeHost(void *ptr)
 {
     cudaError_t error = emu_enter("cudaFreeHost", cudaErrorUnknown, true);
     if (error) return error;
-    if (emu_any_capture(true)) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (emu_capture_forbids()) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
     emu_drain_all();
     return emu_leave(emu_pinned_free(ptr));
 }
@@ -315,7 +320,7 @@ static cudaError_t copy_or_set(copy model, enum cudaMemcpyKind kind, cudaStream_
         if (model.height > 1) return cudaErrorInvalidPitchValue;
     }
     if (!emu_stream_valid(stream)) return cudaErrorInvalidResourceHandle;
-    if (wait && emu_any_capture(true)) return emu_capture_breaks(cudaErrorStreamCaptureImplicit);
+    if (wait && emu_capture_forbids()) return emu_capture_breaks(cudaErrorStreamCaptureImplicit);
     if (model.width == 0 || model.height == 0) return cudaSuccess;
     if ((error = place(model.to, span(model.to_pitch, model.width, model.height), &model.to_device)))
         return error;

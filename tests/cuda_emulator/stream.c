@@ -26,6 +26,7 @@ typedef struct entry {
 struct CUstream_st {
     uint64_t     magic;
     unsigned     flags;
+    int          device; /* current when it was made */
     entry       *first, *last;
     int64_t      queued;
     emu_capture *capture;
@@ -37,6 +38,7 @@ struct CUstream_st {
 struct CUevent_st {
     uint64_t     magic;
     unsigned     flags;
+    int          device;     /* current when it was made */
     int          references; /* the user's, and one for each queued entry */
     bool         destroyed;
     uint64_t     recorded, done; /* numbers of the latest record queued and the latest that ran */
@@ -83,24 +85,52 @@ bool emu_stream_valid(cudaStream_t stream)
 {
     return stream_of(stream) != NULL;
 }
+bool emu_stream_launches(cudaStream_t stream)
+{
+    cudaStream_t s = stream_of(stream);
+    return s == &legacy || (s && s->device == emu_current_device());
+}
 bool emu_stream_capturing(cudaStream_t stream)
 {
     cudaStream_t s = stream_of(stream);
     return s && s->capture;
 }
 
-bool emu_any_capture(bool global_only)
+/* A capture of this thread that is not relaxed, or another thread's that is global. */
+static bool forbids(const emu_capture *capture)
+{
+    enum cudaStreamCaptureMode mode = emu_capture_mode(capture);
+    return mode == cudaStreamCaptureModeGlobal ||
+           (mode == cudaStreamCaptureModeThreadLocal && emu_capture_here(capture));
+}
+
+/* Work in the legacy stream waits for all blocking streams: for none that is captured, whoever captures it.
+ */
+static bool ties_legacy(cudaStream_t stream)
+{
+    return stream->capture && (forbids(stream->capture) || !(stream->flags & cudaStreamNonBlocking));
+}
+
+static bool legacy_forbidden(void)
 {
     for (cudaStream_t s = streams; s; s = s->next)
-        if (s->capture && (!global_only || emu_capture_mode(s->capture) != cudaStreamCaptureModeRelaxed))
-            return true;
+        if (ties_legacy(s)) return true;
+    return false;
+}
+
+bool emu_capture_forbids(void)
+{
+    for (cudaStream_t s = streams; s; s = s->next)
+        if (s->capture && forbids(s->capture)) return true;
     return false;
 }
 
 cudaError_t emu_capture_breaks(cudaError_t error)
 {
     for (cudaStream_t s = streams; s; s = s->next)
-        if (s->capture) emu_capture_spoil(s->capture);
+        if (s->capture && (forbids(s->capture) || emu_capture_here(s->capture) ||
+                           (error == cudaErrorStreamCaptureImplicit && ties_legacy(s))))
+            emu_capture_spoil(s->capture);
     return error;
 }
 
@@ -232,7 +262,7 @@ cudaError_t emu_enqueue(cudaStream_t stream, emu_work *work)
         error = cudaErrorStreamCaptureInvalidated;
     else if (s->capture)
         emu_capture_add(s->capture, &s->front, work);
-    else if (s == &legacy && emu_any_capture(true))
+    else if (s == &legacy && legacy_forbidden())
         error = emu_capture_breaks(cudaErrorStreamCaptureImplicit);
     else
         append(s, (entry){ .kind = WORK, .work = work });
@@ -270,6 +300,7 @@ static cudaError_t create(const char *name, cudaStream_t *pStream, unsigned flag
     cudaStream_t s = emu_allocate(sizeof *s);
     s->magic = STREAM_MAGIC;
     s->flags = flags;
+    s->device = emu_current_device();
     s->next = streams;
     streams = s;
     n_streams++;
@@ -320,7 +351,7 @@ static cudaError_t wait_is_legal(cudaStream_t stream)
         emu_capture_spoil(stream->capture);
         return cudaErrorStreamCaptureUnsupported;
     }
-    if (stream == &legacy && emu_any_capture(true)) return emu_capture_breaks(cudaErrorStreamCaptureImplicit);
+    if (stream == &legacy && legacy_forbidden()) return emu_capture_breaks(cudaErrorStreamCaptureImplicit);
     return cudaSuccess;
 }
 
@@ -353,7 +384,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     cudaError_t error = emu_enter("cudaDeviceSynchronize", cudaErrorUnknown, false);
     if (error) return error;
-    if (emu_any_capture(true)) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
+    if (emu_capture_forbids()) return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureUnsupported));
     emu_drain_all();
     if (ss_emulator_check_memory() > 0) emu_stick(cudaErrorIllegalAddress);
     return emu_leave(cudaSuccess);
@@ -369,6 +400,7 @@ static cudaError_t event_create(const char *name, cudaEvent_t *event, unsigned f
     cudaEvent_t e = emu_allocate(sizeof *e);
     e->magic = EVENT_MAGIC;
     e->flags = flags;
+    e->device = emu_current_device();
     e->references = 1;
     n_events++;
     *event = e;
@@ -407,13 +439,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     if (error) return error;
     cudaStream_t s = stream_of(stream);
     if (!s || !event_valid(event)) return emu_leave(cudaErrorInvalidResourceHandle);
+    if (s != &legacy && s->device != event->device) return emu_leave(cudaErrorInvalidResourceHandle);
     if (s->capture) {
         if (emu_capture_spoilt(s->capture)) return emu_leave(cudaErrorStreamCaptureInvalidated);
         event->capture = emu_capture_number(s->capture);
         emu_front_copy(&event->front, &s->front);
         return emu_leave(cudaSuccess);
     }
-    if (s == &legacy && emu_any_capture(true))
+    if (s == &legacy && legacy_forbidden())
         return emu_leave(emu_capture_breaks(cudaErrorStreamCaptureImplicit));
     event->capture = 0;
     event->stream = s;
@@ -505,7 +538,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
     cudaStream_t s = stream_of(stream);
     if (!s) return emu_leave(cudaErrorInvalidResourceHandle);
     if (!pCaptureStatus) return emu_leave(cudaErrorInvalidValue);
-    if (s == &legacy && emu_any_capture(true)) return emu_leave(cudaErrorStreamCaptureImplicit);
+    if (s == &legacy && legacy_forbidden()) return emu_leave(cudaErrorStreamCaptureImplicit);
     *pCaptureStatus = !s->capture                      ? cudaStreamCaptureStatusNone
                       : emu_capture_spoilt(s->capture) ? cudaStreamCaptureStatusInvalidated
                                                        : cudaStreamCaptureStatusActive;
@@ -523,5 +556,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph)
     emu_capture *capture = s->capture;
     if (!capture) return emu_leave(cudaErrorInvalidValue);
     if (emu_capture_origin(capture) != s) return emu_leave(cudaErrorStreamCaptureUnmatched);
+    if (emu_capture_mode(capture) != cudaStreamCaptureModeRelaxed && !emu_capture_here(capture))
+        return emu_leave(cudaErrorStreamCaptureWrongThread);
     return emu_leave(end_capture(capture, emu_failing() ? NULL : pGraph));
 }

@@ -1,5 +1,6 @@
 /* Running the program. */
 #include "support/program.h"
+#include "cli/option_table.h"
 #include "support/support.h"
 
 #include <criterion/criterion.h>
@@ -40,12 +41,33 @@ static void leave_leaks_to_us(void)
     setenv("ASAN_OPTIONS", options, 1);
 }
 
+/* Is --device SS_TEST_DEVICE to be added: does the command compute, and do the arguments leave the device
+ * open?
+ */
+static bool lacks_device(const char *const *arguments)
+{
+#define NAME(id, name, ...) name,
+    static const char *const commands[] = { SS_COMMAND_TABLE(NAME) };
+#undef NAME
+    bool lacks = false;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands && arguments[0] != NULL; i++)
+        lacks = lacks || strcmp(arguments[0], commands[i]) == 0;
+    for (int i = 0; arguments[i] != NULL; i++)
+        lacks = lacks && strncmp(arguments[i], "--device", 8) != 0 && strcmp(arguments[i], "--for") != 0;
+    return lacks && strcmp(ss_test_device(), "cpu") != 0;
+}
+
 pid_t ss_test_start(const char *const *arguments)
 {
-    char *argv[MOST + 2] = { (char[]){ "saddlescope" } };
-    int   count = 1;
-    for (int i = 0; arguments[i] != NULL && count <= MOST; i++)
+    char option[] = "--device", *argv[MOST + 4] = { (char[]){ "saddlescope" } };
+    int  count = 1;
+    bool add = lacks_device(arguments);
+    for (int i = 0; arguments[i] != NULL && i < MOST; i++) {
         argv[count++] = (char *)(uintptr_t)arguments[i];
+        if (i > 0 || !add) continue;
+        argv[count++] = option;
+        argv[count++] = (char *)(uintptr_t)ss_test_device();
+    }
     argv[count] = NULL;
     ss_test_directory(); /* made by the parent, not by the child */
     pid_t process = fork();

@@ -14,7 +14,8 @@ typedef struct ss_test_program {
     char err[SS_TEST_STREAM]; /* standard error */
 } ss_test_program;
 
-/* Runs the program with these arguments (NULL-terminated, without the program's name) to its end. */
+/* Runs the program with these arguments (NULL-terminated, without the program's name) to its end. A command
+ * that names no device computes on that of ss_test_device. */
 void ss_test_run(ss_test_program *result, const char *first, ...) __attribute__((sentinel));
 void ss_test_run_list(ss_test_program *result, const char *const *arguments);
 

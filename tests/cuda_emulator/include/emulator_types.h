@@ -51,6 +51,7 @@
     row(cudaErrorStreamCaptureIsolation, 905, "dependency created on uncaptured work in another stream") \
     row(cudaErrorStreamCaptureImplicit, 906, "operation would make the legacy stream depend on a capturing blocking stream") \
     row(cudaErrorCapturedEvent, 907, "operation not permitted on an event last recorded in a capturing stream") \
+    row(cudaErrorStreamCaptureWrongThread, 908, "attempt to terminate a thread-local capture sequence from another thread") \
     row(cudaErrorUnknown, 999, "unknown error")
 /* clang-format on */
 typedef enum cudaError {
