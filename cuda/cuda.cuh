@@ -49,11 +49,11 @@ struct ss_queue {
 };
 #define SS_CUDA_BULK ((int64_t)4 << 20) /* bytes of a piece: large enough for the bus's full rate */
 
-/* Pinned memory that allocate_host has given out. */
-struct ss_cuda_pinned {
-    ss_cuda_pinned *next;
-    char           *memory; /* owned */
-    int64_t         bytes;
+/* Memory that allocate or allocate_host has given out. */
+struct ss_cuda_block {
+    ss_cuda_block *next;
+    char          *memory; /* owned */
+    int64_t        bytes;
 };
 
 struct ss_event {
@@ -68,7 +68,8 @@ struct ss_cuda_device {
     int             index;     /* as the runtime numbers devices */
     int             users;     /* open backends */
     ss_queue        queue;     /* the default queue */
-    ss_cuda_pinned *pinned;    /* given out by allocate_host */
+    ss_cuda_block  *pinned;    /* given out by allocate_host */
+    ss_cuda_block  *held;      /* given out by allocate: counts as the context's memory */
     char            line[384]; /* describe() */
 };
 

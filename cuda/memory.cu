@@ -24,15 +24,34 @@ ss_status ss_cuda_device_allocate(ss_context *context, int64_t bytes, void **mem
 
 ss_status ss_cuda_allocate(ss_backend *b, int64_t bytes, void **memory)
 {
-    ss_queue *q = nullptr;
+    ss_status       status = SS_OK;
+    ss_cuda_device *device = ss_cuda_device_of(b);
+    ss_cuda_block  *block = nullptr;
+    ss_queue       *ignored = nullptr;
     *memory = nullptr;
-    SS_RETURN(ss_cuda_enter(b, &q));
-    return ss_cuda_device_allocate(b->context, bytes, memory);
+    SS_TRY(ss_cuda_enter(b, &ignored));
+    SS_TRY(SS_NEW(b->context, &block));
+    SS_TRY(ss_cuda_device_allocate(b->context, bytes, memory));
+    block->memory = static_cast<char *>(*memory);
+    block->bytes = bytes;
+    block->next = device->held;
+    device->held = block;
+    ss_count_memory(b->context, bytes);
+    return SS_OK;
+fail:
+    ss_free(b->context, block);
+    return status;
 }
 
 void ss_cuda_release(ss_backend *b, void *memory)
 {
-    if (!memory) return;
+    ss_cuda_block **link = &ss_cuda_device_of(b)->held;
+    while (*link && (*link)->memory != memory) link = &(*link)->next;
+    if (!memory || !*link) return;
+    ss_cuda_block *block = *link;
+    *link = block->next;
+    ss_count_memory(b->context, -block->bytes);
+    ss_free(b->context, block);
     SS_CUDA_DROP(b->context, cudaSetDevice(ss_cuda_device_of(b)->index));
     SS_CUDA_DROP(b->context, cudaFree(memory));
 }

@@ -25,7 +25,7 @@ ss_status ss_cuda_allocate_host(ss_backend *b, int64_t bytes, void **memory)
 {
     ss_status       status = SS_OK;
     ss_cuda_device *device = ss_cuda_device_of(b);
-    ss_cuda_pinned *block = nullptr;
+    ss_cuda_block  *block = nullptr;
     ss_queue       *ignored = nullptr;
     *memory = nullptr;
     SS_TRY(ss_cuda_enter(b, &ignored));
@@ -43,10 +43,10 @@ fail:
 
 void ss_cuda_release_host(ss_backend *b, void *memory)
 {
-    ss_cuda_pinned **link = &ss_cuda_device_of(b)->pinned;
+    ss_cuda_block **link = &ss_cuda_device_of(b)->pinned;
     while (*link && (*link)->memory != memory) link = &(*link)->next;
     if (!memory || !*link) return;
-    ss_cuda_pinned *block = *link;
+    ss_cuda_block *block = *link;
     *link = block->next;
     SS_CUDA_DROP(b->context, cudaSetDevice(ss_cuda_device_of(b)->index));
     SS_CUDA_DROP(b->context, cudaFreeHost(block->memory));
@@ -56,7 +56,7 @@ void ss_cuda_release_host(ss_backend *b, void *memory)
 static bool is_pinned(const ss_cuda_device *device, const void *memory, int64_t bytes)
 {
     const char *from = static_cast<const char *>(memory);
-    for (const ss_cuda_pinned *block = device->pinned; block; block = block->next)
+    for (const ss_cuda_block *block = device->pinned; block; block = block->next)
         if (from >= block->memory && from + bytes <= block->memory + block->bytes) return true;
     return false;
 }

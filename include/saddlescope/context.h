@@ -50,8 +50,8 @@ int       ss_context_threads(const ss_context *context);
 void ss_context_set_interrupt(ss_context *context, const volatile int *flag);
 bool ss_context_interrupted(const ss_context *context);
 
-/* Host memory obtained through the context, in bytes: now and at its highest since the last reset. Includes
- * the memory of the CPU backends. */
+/* Memory obtained through the context, in bytes: now and at its highest since the last reset. The host's, and
+ * what vectors and programs take of a device; not what a device's queues keep for themselves. */
 int64_t ss_context_memory_now(const ss_context *context);
 int64_t ss_context_memory_peak(const ss_context *context);
 void    ss_context_memory_reset_peak(ss_context *context);

@@ -64,6 +64,8 @@ ss_status ss_format(ss_context *context, char **text, const char *format, ...)
 /* For allocators of other memory (a device's), before they ask for it: counts one allocation like the above
  * and says whether the test hook wants this one to fail. */
 bool ss_allocation_fails(ss_context *context);
+/* Bytes that they have handed out for the context; negative: taken back. */
+void ss_count_memory(ss_context *context, int64_t bytes);
 
 #define SS_NEW(context, pointer) ss_allocate((context), 1, sizeof **(pointer), (void **)(pointer))
 #define SS_NEW_ARRAY(context, count, pointer)                                                                \

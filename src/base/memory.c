@@ -22,7 +22,7 @@ static ss_header *header_of(void *memory)
     return (ss_header *)(void *)((char *)memory - sizeof(ss_header));
 }
 
-static void count_bytes(ss_context *context, int64_t bytes)
+void ss_count_memory(ss_context *context, int64_t bytes)
 {
     int64_t now = atomic_fetch_add(&context->memory_now, bytes) + bytes;
     int64_t peak = atomic_load(&context->memory_peak);
@@ -57,7 +57,7 @@ ss_status ss_allocate(ss_context *context, int64_t count, size_t size, void **me
     uintptr_t first = (uintptr_t)block + sizeof(ss_header);
     char     *start = block + sizeof(ss_header) + (SS_ALIGNMENT - first % SS_ALIGNMENT) % SS_ALIGNMENT;
     *header_of(start) = (ss_header){ .block = block, .bytes = bytes };
-    count_bytes(context, (int64_t)bytes);
+    ss_count_memory(context, (int64_t)bytes);
     *memory = start;
     return SS_OK;
 }
@@ -81,7 +81,7 @@ void ss_free(ss_context *context, void *memory)
 {
     if (memory == NULL) return;
     ss_header *header = header_of(memory);
-    count_bytes(context, -(int64_t)header->bytes);
+    ss_count_memory(context, -(int64_t)header->bytes);
     free(header->block);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/workload.h"
 #include "io/safetensors.h"
+#include "spectrum/eigen.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 static ss_status check_memory(ss_workload *w, const ss_operator *op, const ss_dense_options *options)
 {
     int64_t needed = ss_dense_memory(op, options), n = op->layout->n;
-    int64_t free_bytes = w->options.memory > 0 ? w->options.memory : ss_memory_available();
+    int64_t free_bytes = ss_dense_allowed(op, w->options.memory);
     char    a[SS_NUMBER_TEXT], b[SS_NUMBER_TEXT], c[SS_NUMBER_TEXT], d[SS_NUMBER_TEXT];
     if (needed <= free_bytes) return SS_OK;
     double fits = floor((double)n * sqrt((double)free_bytes / (double)needed));

@@ -368,14 +368,19 @@ void ss_objective_options_init(ss_objective_options *options)
     *options = (ss_objective_options){ .precision = SS_FLOAT64, .device = "cpu" };
 }
 
-/* Memory for arenas: what was stated or nine tenths of what is free, less the vectors that the caller holds
- * in any case, less the basis of a Lanczos run of 33 vectors and a few more, but never less than half of the
- * rest. Where the smallest plan needs more than that, it may have all of the rest. */
+/* Memory for arenas: what was stated (of a device never more than is free) or nine tenths of what is free,
+ * less the vectors that the caller holds in any case, less the basis of a Lanczos run of 33 vectors and a few
+ * more, but never less than half of the rest. Where the smallest plan needs more than that, it may have all
+ * of the rest. */
 static void share_memory(ss_objective *o)
 {
     ss_backend *b = o->backend[o->options.precision];
-    int64_t     memory = o->options.memory > 0 ? o->options.memory : b->class->memory_available(b) / 10 * 9;
+    int64_t     available = b->class->memory_available(b), memory = available / 10 * 9;
     int64_t     padded = o->graph->layout.padded, one = padded * (int64_t)ss_real_size(o->options.precision);
+    if (o->options.memory > 0)
+        memory = b->class->space == SS_MEMORY_DEVICE
+                     ? ss_min64(o->options.memory, available + o->options.held)
+                     : o->options.memory;
     o->beside = o->options.vectors * one + o->options.vectors64 * padded * (int64_t)sizeof(double);
     if (o->options.memory > 0) o->beside += o->options.held;
     o->limit = memory - o->beside;

@@ -76,7 +76,7 @@ typedef struct ss_run {
     ss_plan            working, confirming; /* plans; samples 0 = not made */
     double             seconds_open;        /* reading network and data */
     double             seconds_total;       /* so far */
-    int64_t            memory_peak;         /* bytes of the process's own allocator at its highest, so far */
+    int64_t            memory_peak;         /* bytes of our own allocations at their highest, so far */
 } ss_run;
 
 /* ---- Results of the small commands ----------------------------------------------------------------------

@@ -2,8 +2,16 @@
 #include "saddlescope/spectrum.h"
 
 #include "backend/backend.h"
+#include "spectrum/eigen.h"
 
 #include <math.h>
+
+int64_t ss_dense_allowed(const ss_operator *op, int64_t stated)
+{
+    ss_backend *b = op->backend;
+    int64_t     allowed = stated > 0 ? stated : ss_memory_available();
+    return b->class->space == SS_MEMORY_DEVICE ? ss_min64(allowed, b->class->memory_available(b)) : allowed;
+}
 
 static void release_block(ss_backend *b, void *x, void *y, char *host)
 {

@@ -21,6 +21,10 @@
     (SS_EIGEN_BESIDE - 1)  /* vectors beside the basis: two for the recurrence, one to work in */
 #define SS_EIGEN_HISTORY 6 /* checks looked back at for stagnation */
 
+/* Bytes that the dense path may take: what was stated, else what the host has free; never more than the
+ * operator's device has, where the matrix is diagonalised. */
+int64_t ss_dense_allowed(const ss_operator *op, int64_t stated);
+
 typedef enum ss_eigen_phase {
     SS_PHASE_FIRST,     /* first cycle: unrestarted, fully orthogonalised */
     SS_PHASE_RESTARTED, /* thick restarts */

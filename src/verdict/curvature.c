@@ -61,8 +61,7 @@ static bool dense_fits(const ss_analysis *a, const ss_operator *op)
     int64_t          n = a->verdict->n;
     if (n > a->options->dense_limit) return false;
     if (a->options->max_products > 0 && (double)n + 10.0 > ss_analysis_remaining(a)) return false;
-    int64_t allowed = a->options->memory > 0 ? a->options->memory : ss_memory_available();
-    return ss_dense_memory(op, &options) < allowed;
+    return ss_dense_memory(op, &options) < ss_dense_allowed(op, a->options->memory);
 }
 
 /* Rows of the matrix that are exactly zero: no data reach them. */
@@ -130,7 +129,7 @@ static void copy_state(ss_analysis *a, const ss_eigen_result *state)
     c->continued = (int)(state->first.k - state->first_cycle);
     c->breakdowns = (int)state->breakdowns;
     c->products = state->products;
-    ss_analysis_memory_predict(a, state->basis);
+    ss_analysis_memory_predict(a, state->basis_on_host ? SS_BASIS_HOST_VECTORS : state->basis);
 }
 
 /* What the search has cost: its products, those of a resumed run included and those repeated for it not, so

@@ -72,10 +72,12 @@ static int64_t held_bytes(const ss_analysis *a)
 ss_status ss_analysis_memory_begin(ss_analysis *a)
 {
     ss_backend *b = a->subject->backend;
-    int64_t     now, most, free_bytes = b->class->memory_available(b) / 10 * 9;
+    int64_t     now, most, available = b->class->memory_available(b), stated = a->options->memory;
     programs(a, &now, &most);
     a->before = held_bytes(a);
-    a->memory = a->options->memory > 0 ? a->options->memory : free_bytes + a->before + now;
+    a->memory = (stated > 0 ? available : available / 10 * 9) + a->before + now;
+    if (stated > 0 && b->class->space == SS_MEMORY_HOST) a->memory = stated;
+    if (stated > 0) a->memory = ss_min64(stated, a->memory); /* a device has what it has */
     int64_t vectors = vectors_bytes(a) + SS_EIGEN_SCRATCH * working_bytes(a);
     a->verdict->cost.memory_predicted = a->before + most + vectors;
     if (a->verdict->n <= a->options->dense_limit || a->before + most + vectors <= a->memory) return SS_OK;
