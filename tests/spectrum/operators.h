@@ -105,20 +105,13 @@ static inline void known_allocate(known *k, int64_t n, bool reflected)
     for (int64_t i = 0; i < n; i++) k->u[i] /= sqrt(length);
 }
 
-/* A plain callback on n doubles. The eigenvalues are to be filled in by the caller. */
-static inline void known_open(known *k, int64_t n, bool reflected)
-{
-    known_allocate(k, n, reflected);
-    ss_test_require(ss_operator_from_function(ss_test_context, n, known_plain, k, &k->op));
-}
-
-/* The same in a given backend and real type, the vector cut into `count` segments of odd sizes. */
-static inline void known_open_padded(known *k, const char *backend, ss_real real, int64_t count,
-                                     const int64_t *lengths)
+/* In a given backend and real type, the vector cut into `count` segments, of odd sizes. */
+static inline void known_open_in(known *k, const char *backend, ss_real real, int64_t count,
+                                 const int64_t *lengths, bool reflected)
 {
     int64_t n = 0, offset = 0;
     for (int64_t i = 0; i < count; i++) n += lengths[i];
-    known_allocate(k, n, true);
+    known_allocate(k, n, reflected);
     n = 0;
     for (int64_t i = 0; i < count; i++) {
         k->segments[i] = (ss_segment){ .offset = offset, .canonical = n, .length = lengths[i] };
@@ -136,6 +129,38 @@ static inline void known_open_padded(known *k, const char *backend, ss_real real
                            .lanes = 3 };
 }
 
+static inline void known_open_padded(known *k, const char *backend, ss_real real, int64_t count,
+                                     const int64_t *lengths)
+{
+    known_open_in(k, backend, real, count, lengths, true);
+}
+
+/* A plain callback on n doubles. */
+static inline void known_open_on_host(known *k, int64_t n, bool reflected)
+{
+    known_allocate(k, n, reflected);
+    ss_test_require(ss_operator_from_function(ss_test_context, n, known_plain, k, &k->op));
+}
+
+/* Do the suites run on a device, which may be emulated? Then statistics take fewer runs, long vectors are
+ * shorter. */
+static inline bool known_on_device(void)
+{
+    return strcmp(ss_test_device(), "cpu") != 0;
+}
+
+/* A plain callback; where SS_TEST_DEVICE names a device, an operator whose vectors lie there.
+ * The eigenvalues are to be filled in by the caller. */
+static inline void known_open(known *k, int64_t n, bool reflected)
+{
+    if (!known_on_device()) {
+        known_open_on_host(k, n, reflected);
+        return;
+    }
+    known_open_in(k, ss_test_device(), SS_FLOAT64, 1, &n, reflected);
+    k->op.lanes = 1; /* as the plain callback */
+}
+
 static inline void known_close(known *k)
 {
     ss_operator_destroy(&k->op);
@@ -145,6 +170,23 @@ static inline void known_close(known *k)
     ss_free(ss_test_context, k->x);
     ss_free(ss_test_context, k->y);
     ss_context_set_interrupt(ss_test_context, NULL);
+}
+
+/* A padded vector in the operator's memory, filled from x[n] unless that is NULL; known_vector_free takes it
+ * back. */
+static inline void *known_vector(known *k, const double *x)
+{
+    void   *v = NULL;
+    int64_t bytes = k->op.layout->padded * (int64_t)ss_real_size(k->op.real);
+    ss_test_require(k->op.backend->class->allocate(k->op.backend, bytes, &v));
+    ss_test_require(k->op.backend->class->zero(k->op.backend, NULL, v, bytes));
+    if (x != NULL) ss_test_require(ss_operator_unpack(&k->op, x, v));
+    return v;
+}
+
+static inline void known_vector_free(known *k, void *v)
+{
+    k->op.backend->class->release(k->op.backend, v);
 }
 
 /* ---- Spectra of reference 1.1: Hessian-like, n values ---- */

@@ -118,7 +118,7 @@ Test(bounds, christoffel_coverage, .init = ss_test_begin, .fini = ss_test_end)
     const int64_t n = 4000, lengths[3] = { 10, 20, 40 },
                   least = 40; /* number of the lowest eigenvalue in D */
     const double  eta = 0.05, gamma = ss_bounds_gamma(n, eta);
-    const int64_t seeds = ss_test_environment("SS_TEST_ALL") ? 600 : 60;
+    const int64_t seeds = ss_test_environment("SS_TEST_ALL") ? 600 : known_on_device() ? 8 : 60;
     int64_t       failures[3] = { 0 }, small = 0, wrong = 0, allowed = binomial_limit(seeds, eta);
     double        mean[3] = { 0 }, *start = NULL;
     known         k;
@@ -210,7 +210,7 @@ Test(bounds, at_a_ritz_value, .init = ss_test_begin, .fini = ss_test_end)
 
 Test(bounds, counts_contain_the_truth, .init = ss_test_begin, .fini = ss_test_end)
 {
-    const int64_t n = 2000, seeds = ss_test_environment("SS_TEST_ALL") ? 500 : 50;
+    const int64_t n = 2000, seeds = ss_test_environment("SS_TEST_ALL") ? 500 : known_on_device() ? 6 : 50;
     const double  eta = 0.05, tau = 1e-3;
     int64_t       failures[3] = { 0 }, truth[3] = { 0 };
     double       *start = NULL, width = 0.0;

@@ -160,7 +160,7 @@ Test(lanczos, bound_of_a_minimum, .init = ss_test_begin, .fini = ss_test_end)
     for (int i = 0; i < 3; i++) {
         known            k;
         ss_eigen_options o;
-        known_open(&k, 50000, false);
+        known_open(&k, known_on_device() ? 10000 : 50000, false);
         spectrum_fill('D', k.n, k.d);
         k.d[40] = 1e-5;
         ss_eigen_options_init(&o);
@@ -245,7 +245,7 @@ Test(lanczos, structural_zeros_are_left_out, .init = ss_test_begin, .fini = ss_t
     known         k;
     double       *mask = NULL;
     void         *live = NULL;
-    known_open_padded(&k, "cpu", SS_FLOAT64, 2, lengths);
+    known_open_padded(&k, ss_test_device(), SS_FLOAT64, 2, lengths);
     for (int64_t i = 0; i < k.n; i++) {
         k.u[i] = 0.0; /* axes are eigenvectors */
         k.d[i] = i % 3 == 0 ? 0.0 : 1.0 + (double)i / 150.0;
@@ -343,6 +343,7 @@ Test(lanczos, complete_when_the_basis_spans_all, .init = ss_test_begin, .fini = 
 typedef struct witness {
     known  *k;
     double *x, *y;    /* [n] */
+    void   *vector;   /* in the operator's memory */
     double  quotient; /* of the lowest Ritz vector when it was seen first */
     int64_t calls;    /* of the monitor */
 } witness;
@@ -353,7 +354,8 @@ static ss_status stop_at_witness(void *user, ss_eigen_result *state, ss_eigen_ac
     w->calls++;
     cr_assert(state->reason == SS_EIGEN_RUNNING && state->products == w->calls);
     if (!(state->theta_min < -state->tau)) return SS_OK;
-    ss_status status = ss_eigen_vector(state, 0, w->x);
+    ss_status status = ss_eigen_vector(state, 0, w->vector);
+    if (status == SS_OK) status = ss_operator_pack(&w->k->op, w->vector, w->x);
     if (status != SS_OK) return status;
     known_plain(w->k, w->k->n, w->x, w->y);
     double length = 0.0;
@@ -376,6 +378,7 @@ Test(lanczos, monitor_stops_at_a_witness, .init = ss_test_begin, .fini = ss_test
         spectrum_fill('A', k.n, k.d);
         ss_test_require(SS_NEW_ARRAY(ss_test_context, k.n, &w.x));
         ss_test_require(SS_NEW_ARRAY(ss_test_context, k.n, &w.y));
+        w.vector = known_vector(&k, NULL);
         ss_eigen_options_init(&o);
         o.tau = 1e-3;
         o.method = three ? SS_EIGEN_THREE_VECTORS : SS_EIGEN_AUTO;
@@ -389,6 +392,7 @@ Test(lanczos, monitor_stops_at_a_witness, .init = ss_test_begin, .fini = ss_test
         ss_eigen_result_destroy(r);
         ss_free(ss_test_context, w.x);
         ss_free(ss_test_context, w.y);
+        known_vector_free(&k, w.vector);
         known_close(&k);
     }
 }
@@ -434,7 +438,8 @@ Test(lanczos, function_of_the_operator_from_a_given_start, .init = ss_test_begin
     ss_eigen_options o;
     ss_eigen_options_init(&o);
     o.low = o.high = 0;
-    o.start = g;
+    void *start = known_vector(&k, g), *combined = known_vector(&k, NULL);
+    o.start = start;
     o.max_products = 60;
     ss_eigen_result *r = NULL;
     ss_test_refuse(ss_eigen_solve(&k.op, &o, &r), SS_ERROR_USAGE, "certified");
@@ -445,12 +450,15 @@ Test(lanczos, function_of_the_operator_from_a_given_start, .init = ss_test_begin
         for (int64_t j = 0; j < r->size; j++)
             c[j] += r->start_norm * r->ritz_vectors[i * r->size] * r->ritz_vectors[i * r->size + j] /
                     (fabs(r->ritz[i].value) + 0.01);
-    ss_test_require(ss_eigen_combine(r, c, x));
+    ss_test_require(ss_eigen_combine(r, c, combined));
+    ss_test_require(ss_operator_pack(&k.op, combined, x));
     cr_assert(ss_test_relative_error(k.n, x, truth, 0.0) < 1e-3, "%g",
               ss_test_relative_error(k.n, x, truth, 0.0));
     ss_counts counts;
     ss_test_refuse(ss_eigen_counts(r, 0.1, 0.1, &counts), SS_ERROR_USAGE, "random");
     ss_eigen_result_destroy(r);
+    known_vector_free(&k, start);
+    known_vector_free(&k, combined);
     ss_free(ss_test_context, g);
     ss_free(ss_test_context, x);
     ss_free(ss_test_context, truth);
@@ -482,14 +490,15 @@ Test(lanczos, critical_points_of_deep_linear_networks, .init = ss_test_begin, .f
     /* Few distinct positive values, most of the space flat, perhaps one value -1e-4 lambda_max; judged at a
      * resolution of 1e-5 in both real types. A saddle is never certified to be none, a minimum nearly always
      * is. */
-    const int64_t lengths[3] = { 901, 300, 799 }, seeds = ss_test_environment("SS_TEST_ALL") ? 100 : 8;
+    const int64_t lengths[3] = { 901, 300, 799 };
+    const int64_t seeds = ss_test_environment("SS_TEST_ALL") ? 100 : ss_test_brief() ? 1 : 8;
     int64_t       found[2] = { 0 }, certified[2] = { 0 }, most[2] = { 0 };
     for (int64_t run = 0; run < 4 * seeds; run++) {
         ss_real          real = run % 2 == 0 ? SS_FLOAT64 : SS_FLOAT32;
         bool             saddle = run / 2 % 2 == 0;
         known            k;
         ss_eigen_options o;
-        known_open_padded(&k, "cpu", real, 3, lengths);
+        known_open_padded(&k, ss_test_device(), real, 3, lengths);
         for (int64_t i = 0; i < 60; i++) k.d[i * 31] = pow(0.9, (double)(i % 12)) * (1.0 + (double)(run % 7));
         if (saddle) k.d[1000] = -1e-4 * k.d[0];
         ss_eigen_options_init(&o);

@@ -33,7 +33,7 @@ static void minimum(known *k, int64_t n, double noise, uint64_t seed)
 
 Test(noise, rayleigh_matrix_against_t, .init = ss_test_begin, .fini = ss_test_end)
 {
-    const int64_t n = 4000, seeds = ss_test_environment("SS_TEST_ALL") ? 200 : 10;
+    const int64_t n = 4000, seeds = ss_test_environment("SS_TEST_ALL") ? 200 : known_on_device() ? 2 : 10;
     const double  noises[2] = { 1e-3, 1e-2 };
     for (int i = 0; i < 2; i++) {
         const double tau = 0.1 * noises[i];
@@ -70,7 +70,8 @@ Test(noise, rayleigh_matrix_against_t, .init = ss_test_begin, .fini = ss_test_en
 Test(noise, told_of_it_no_saddle_is_reported, .init = ss_test_begin, .fini = ss_test_end)
 {
     /* The preset for verdicts, all modes of a basis, delta as it would be measured. */
-    const int64_t n = 4000, seeds = ss_test_environment("SS_TEST_ALL") ? 200 : 10, bases[3] = { 0, 32, 16 };
+    const int64_t n = 4000, seeds = ss_test_environment("SS_TEST_ALL") ? 200 : known_on_device() ? 2 : 10;
+    const int64_t bases[3] = { 0, 32, 16 };
     const double  noises[2] = { 1e-3, 1e-2 };
     int64_t       certified = 0, most = 0;
     for (int64_t run = 0; run < 6 * seeds; run++) {

@@ -22,12 +22,13 @@ static void sums(const known *k, double *trace, double *frobenius)
     *frobenius = sqrt(squares);
 }
 
-/* 95 % intervals cover in 95 +- 2 % of 1000 runs (in brief: of 100, 95 +- 6 %); shifted by one standard error
- * they do not. */
+/* 95 % intervals cover in 95 +- 2 % of 1000 runs (in brief: of 100, 95 +- 6 %; on a device: of 20, 95 +- 15
+ * %); shifted by one standard error they do not. */
 Test(trace, intervals_cover_as_often_as_they_say, .init = ss_test_begin, .fini = ss_test_end)
 {
-    const int64_t runs = ss_test_brief() ? 100 : 1000, deflations[] = { 0, 8 };
-    const double  many = (double)runs, slack = ss_test_brief() ? 0.06 : 0.02;
+    const int64_t runs = known_on_device() ? 20 : ss_test_brief() ? 100 : 1000, deflations[] = { 0, 8 };
+    int64_t       all_shifted = 0, all = 0;
+    const double  many = (double)runs, slack = known_on_device() ? 0.15 : ss_test_brief() ? 0.06 : 0.02;
     for (int kind = 0; kind < 3; kind++)
         for (int which = 0; which < 2; which++) {
             known   k;
@@ -62,10 +63,12 @@ Test(trace, intervals_cover_as_often_as_they_say, .init = ss_test_begin, .fini =
                    kind, (long long)deflations[which], (long long)covered, (long long)runs, widths,
                    (long long)shifted, (long long)norms);
             cr_expect(fabs((double)covered / many - 0.95) <= slack + 1e-9, "%lld", (long long)covered);
-            cr_expect((double)shifted < 0.93 * many);
+            cr_expect(known_on_device() || (double)shifted < 0.93 * many);
+            all_shifted += shifted, all += runs;
             cr_expect((double)norms >= 0.9 * many, "%lld", (long long)norms);
             known_close(&k);
         }
+    cr_expect((double)all_shifted < 0.93 * (double)all);
 }
 
 Test(trace, deflation_takes_the_outliers_away, .init = ss_test_begin, .fini = ss_test_end)
@@ -163,8 +166,11 @@ Test(trace, endings, .init = ss_test_begin, .fini = ss_test_end)
     o = options_of(4, 101, 1);
     ss_test_refuse(ss_trace_estimate(&k.op, &o, &r), SS_ERROR_USAGE, "101 of 100");
     o = options_of(4, 50, 1);
-    o.memory = 30 * 800;
-    ss_test_refuse(ss_trace_estimate(&k.op, &o, &r), SS_ERROR_REFUSED, "memory");
+    o.memory = 30 * k.op.layout->padded * (int64_t)sizeof(double);
+    if (known_on_device()) /* whose basis moves to the host */
+        ss_test_require(ss_trace_estimate(&k.op, &o, &r));
+    else
+        ss_test_refuse(ss_trace_estimate(&k.op, &o, &r), SS_ERROR_REFUSED, "memory");
     o.deflate = -1; /* without a wish it does without */
     ss_test_require(ss_trace_estimate(&k.op, &o, &r));
 

@@ -1,5 +1,8 @@
 /* Analytic subjects for the verdict's suites: functions of a few variables with known derivatives behind the
- * verdict's own interface, in the padded layout, optionally with noise injected into the working operator. */
+ * verdict's own interface, in the padded layout, optionally with noise injected into the working operator.
+ *
+ * A function is computed by the host; its vectors lie on the device of SS_TEST_DEVICE, as those of an
+ * objective do, so that all that the verdict does with them happens there. */
 #ifndef SS_TESTS_VERDICT_ANALYTIC_H
 #define SS_TESTS_VERDICT_ANALYTIC_H
 
@@ -36,33 +39,50 @@ struct analytic {
     ss_subject               subject;
 };
 
-static void analytic_pack(const analytic *f, const double *padded, double *packed)
+/* From and to the device. */
+static ss_status analytic_pack(const analytic *f, const void *padded, double *packed)
 {
-    for (int k = 0; k < 2; k++) {
-        memcpy(packed + f->segments[k].canonical, padded + f->segments[k].offset,
+    ss_status status = SS_OK;
+    int64_t   bytes = f->layout.padded * (int64_t)sizeof(double);
+    double   *host = calloc((size_t)f->layout.padded, sizeof *host);
+    SS_TRY(f->backend->class->download(f->backend, NULL, host, padded, bytes));
+    SS_TRY(f->backend->class->queue_synchronize(f->backend, NULL));
+    for (int k = 0; k < 2; k++)
+        memcpy(packed + f->segments[k].canonical, host + f->segments[k].offset,
                (size_t)f->segments[k].length * sizeof *packed);
-    }
+fail:
+    free(host);
+    return status;
 }
 
-static void analytic_unpack(const analytic *f, const double *packed, double *padded)
+static ss_status analytic_unpack(const analytic *f, const double *packed, void *padded)
 {
-    memset(padded, 0, (size_t)f->layout.padded * sizeof *padded);
-    for (int k = 0; k < 2; k++) {
-        memcpy(padded + f->segments[k].offset, packed + f->segments[k].canonical,
+    ss_status status = SS_OK;
+    int64_t   bytes = f->layout.padded * (int64_t)sizeof(double);
+    double   *host = calloc((size_t)f->layout.padded, sizeof *host);
+    for (int k = 0; k < 2; k++)
+        memcpy(host + f->segments[k].offset, packed + f->segments[k].canonical,
                (size_t)f->segments[k].length * sizeof *packed);
-    }
+    SS_TRY(f->backend->class->upload(f->backend, NULL, padded, host, bytes));
+    SS_TRY(f->backend->class->queue_synchronize(f->backend, NULL));
+fail:
+    free(host);
+    return status;
 }
 
-static double *analytic_point(const analytic *f, const ss_point *point)
+/* x[n] := theta + step d */
+static ss_status analytic_point(const analytic *f, const ss_point *point, double *x)
 {
-    double *x = calloc((size_t)f->n, sizeof *x), *d = calloc((size_t)f->n, sizeof *d);
+    ss_status status = SS_OK;
+    double   *d = calloc((size_t)f->n, sizeof *d);
     memcpy(x, f->theta, (size_t)f->n * sizeof *x);
     if (point != NULL && point->direction != NULL) {
-        analytic_pack(f, point->direction, d);
+        SS_TRY(analytic_pack(f, point->direction, d));
         for (int64_t i = 0; i < f->n; i++) x[i] += point->step * d[i];
     }
+fail:
     free(d);
-    return x;
+    return status;
 }
 
 static void analytic_value(const analytic *f, const double *x, ss_loss_value *value)
@@ -75,33 +95,39 @@ static void analytic_value(const analytic *f, const double *x, ss_loss_value *va
 static ss_status analytic_loss(void *self, const ss_samples *samples, const ss_point *point,
                                ss_loss_value *value)
 {
-    double *x = analytic_point(self, point);
+    const analytic *f = self;
+    double         *x = calloc((size_t)f->n, sizeof *x);
+    ss_status       status = analytic_point(f, point, x);
     (void)samples;
-    analytic_value(self, x, value);
+    if (status == SS_OK) analytic_value(f, x, value);
     free(x);
-    return SS_OK;
+    return status;
 }
 
 static ss_status analytic_gradient(void *self, const ss_samples *samples, const ss_point *point,
                                    void *gradient, ss_loss_value *value)
 {
     const analytic *f = self;
-    double         *x = analytic_point(f, point), *g = calloc((size_t)f->n, sizeof *g);
+    ss_status       status = SS_OK;
+    double         *x = calloc((size_t)f->n, sizeof *x), *g = calloc((size_t)f->n, sizeof *g);
     (void)samples;
+    SS_TRY(analytic_point(f, point, x));
     f->function->gradient(f, x, g);
-    analytic_unpack(f, g, gradient);
+    SS_TRY(analytic_unpack(f, g, gradient));
     if (value != NULL) analytic_value(f, x, value);
+fail:
     free(x);
     free(g);
-    return SS_OK;
+    return status;
 }
 
 static ss_status analytic_apply(analytic *f, int count, const void *x, int64_t ldx, void *y, int64_t ldy,
                                 double noise)
 {
-    double *v = calloc((size_t)f->n, sizeof *v), *hv = calloc((size_t)f->n, sizeof *hv);
+    ss_status status = SS_OK;
+    double   *v = calloc((size_t)f->n, sizeof *v), *hv = calloc((size_t)f->n, sizeof *hv);
     for (int j = 0; j < count; j++) {
-        analytic_pack(f, (const double *)x + j * ldx, v);
+        SS_TRY(analytic_pack(f, (const double *)x + j * ldx, v));
         memset(hv, 0, (size_t)f->n * sizeof *hv);
         f->function->product(f, f->theta, v, hv);
         double norm = 0.0;
@@ -113,11 +139,12 @@ static ss_status analytic_apply(analytic *f, int count, const void *x, int64_t l
                          ss_random_normal(99, SS_STREAM_TEST | f->calls << 32, (uint64_t)i);
             }
         }
-        analytic_unpack(f, hv, (double *)y + j * ldy);
+        SS_TRY(analytic_unpack(f, hv, (double *)y + j * ldy));
     }
+fail:
     free(v);
     free(hv);
-    return SS_OK;
+    return status;
 }
 
 static ss_status analytic_apply_working(void *self, int count, const void *x, int64_t ldx, void *y,
@@ -211,7 +238,7 @@ static void analytic_begin(analytic *f, const analytic_function *function, int64
     f->segments[0] = (ss_segment){ 0, 0, first };
     f->segments[1] = (ss_segment){ offset, first, n - first };
     f->layout = (ss_layout){ n, offset + ss_round_up(n - first, SS_LAYOUT_ALIGNMENT), 2, f->segments };
-    ss_test_require(ss_backend_open(ss_test_context, "cpu", SS_FLOAT64, &f->backend));
+    ss_test_require(ss_backend_open(ss_test_context, ss_test_device(), SS_FLOAT64, &f->backend));
     f->subject = (ss_subject){ .class = &analytic_class,
                                .self = f,
                                .layout = &f->layout,

@@ -9,12 +9,6 @@
 
 #include <string.h>
 
-/* A suite that walks for thousands of products keeps the digits on the processor: the device may be emulated.
- */
-#ifndef BENCH_DIGITS_DEVICE
-#define BENCH_DIGITS_DEVICE ss_test_device()
-#endif
-
 /* An objective with all that it stands on. */
 typedef struct bench {
     ss_network   *network;
@@ -36,7 +30,7 @@ __attribute__((unused)) static void bench_open(bench *b, const char *source, con
         samples.samples = 120;
     }
     ss_objective_options_init(&options);
-    options.device = strstr(data, "digits") != NULL ? BENCH_DIGITS_DEVICE : ss_test_device();
+    options.device = ss_test_device();
     options.loss = loss;
     ss_test_require(ss_network_open(ss_test_context, source, &network, &b->network));
     ss_test_require(ss_dataset_open(ss_test_context, data, &samples, &b->dataset));

@@ -254,7 +254,7 @@ static void noisy_minimum(int shape)
 Test(analytic, noise_makes_no_saddle, .init = ss_test_begin, .fini = ss_test_end)
 {
     static const double noises[] = { 1e-3, 1e-2 };
-    for (int run = 0; run < 3 * 2 * 2 * 6; run++) {
+    for (int run = 0; run < 3 * 2 * 2 * (ss_test_brief() ? 1 : 6); run++) {
         int                shape = run % 3, noise = run / 3 % 2, k = run / 6 % 2, seed = run / 12;
         analytic           f;
         ss_verdict         v;
@@ -477,7 +477,7 @@ Test(analytic, resumed_is_uninterrupted, .init = ss_test_begin, .fini = ss_test_
         analytic_begin(&f, &quadratic, N, NULL);
         f.parameters = spectrum_of;
         analytic_run(&f, &o, &whole);
-        for (int64_t after = 3; after < whole.cost.hessian; after += 9) {
+        for (int64_t after = 3; after < whole.cost.hessian; after += ss_test_brief() ? 31 : 9) {
             remove(o.checkpoint);
             o.resume = false;
             stop = (stopper){ .after = after };
@@ -504,7 +504,8 @@ Test(analytic, resumed_is_uninterrupted, .init = ss_test_begin, .fini = ss_test_
     }
 }
 
-/* Every allocation fails once: a clean error, nothing left behind (ss_test_end looks). */
+/* Every allocation (in brief every 23rd) fails once: a clean error, nothing left behind (ss_test_end looks).
+ */
 Test(analytic, failing_allocations, .init = ss_test_begin, .fini = ss_test_end)
 {
     for (int k = 0; k < 2; k++) {
@@ -522,7 +523,7 @@ Test(analytic, failing_allocations, .init = ss_test_begin, .fini = ss_test_end)
         f.subject.distinct = true;
         f.subject.facts.samples = f.subject.facts.targets = 16;
         f.subject.facts.zero_output_loss = 1.0;
-        for (int64_t nth = 1; status != SS_OK; nth++) {
+        for (int64_t nth = 1; status != SS_OK; nth += ss_test_brief() ? 23 : 1) {
             cr_assert_lt(nth, 5000);
             ss_context_fail_allocation(ss_test_context, nth);
             status = ss_analyze_subject(ss_test_context, &f.subject, &o, &v);

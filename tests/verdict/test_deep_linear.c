@@ -1,9 +1,9 @@
 /* Deep linear networks have critical points that can be written down (Baldi & Hornik 1989, Kawaguchi 2016,
  * Achour et al. 2021): several hundred of them, each judged with the dense Hessian and by Lanczos at
- * resolution 1e-5, in float64 and float32. slow suite
+ * resolution 1e-5, in float64 and float32. On the device that SS_TEST_DEVICE names.
  *
  * The points come from tests/deep_linear/generate.py (needs numpy; SS_TEST_PYTHON names another interpreter),
- * or from the folder SS_TEST_DEEP_LINEAR. 24 of them unless SS_TEST_ALL is set. */
+ * or from the folder SS_TEST_DEEP_LINEAR. 24 of them unless SS_TEST_ALL is set, 6 in brief. */
 #include "saddlescope/dataset.h"
 #include "saddlescope/network.h"
 #include "saddlescope/verdict.h"
@@ -16,6 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static int count_of_points(void)
+{
+    return ss_test_environment("SS_TEST_ALL") ? 320 : ss_test_brief() ? 6 : 24;
+}
 
 /* One way of judging all points. */
 typedef struct tally {
@@ -117,6 +122,7 @@ static void judge(const char *folder, const char *name, ss_real real, bool dense
     ss_objective_options_init(&options);
     options.loss = "mse";
     options.precision = real;
+    options.device = ss_test_device();
     ss_test_require(ss_objective_create(ss_test_context, network, dataset, &options, &objective));
     ss_analyze_options_init(&analyze);
     if (!dense) {
@@ -163,7 +169,7 @@ static const char *points(void)
     if (system(command) != 0) return NULL;
     const char *folder = ss_test_path("points");
     snprintf(command, sizeof command, "%s %s/tests/deep_linear/generate.py %s --count %d >/dev/null", python,
-             SS_SOURCE_DIRECTORY, folder, ss_test_environment("SS_TEST_ALL") ? 320 : 24);
+             SS_SOURCE_DIRECTORY, folder, count_of_points());
     cr_assert_eq(system(command), 0, "%s", command);
     return folder;
 }
@@ -185,7 +191,7 @@ static void judge_all(ss_real real, bool dense)
             "%d; wrong counts %d, intervals that miss %d of %d\n",
             ss_real_name(real), dense ? "dense" : "lanczos", sum.points, sum.wrong, sum.inconclusive,
             sum.found, sum.higher, sum.accused, sum.minima, sum.count_errors, sum.misses, sum.intervals);
-    cr_assert_geq(sum.points, 24);
+    cr_assert_geq(sum.points, count_of_points());
     cr_expect_eq(sum.wrong, 0);
     cr_expect_eq(sum.accused, 0);
     cr_expect_eq(sum.count_errors, 0);

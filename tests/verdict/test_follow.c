@@ -2,7 +2,6 @@
  * known by hand. */
 #include "base/philox.h"
 #include "saddlescope/follow.h"
-#define BENCH_DIGITS_DEVICE "cpu"
 #include "verdict/bench.h"
 #include "verdict/move.h"
 
@@ -205,7 +204,7 @@ Test(follow, minres_finds_the_least_residual, .init = ss_test_begin, .fini = ss_
  * is shortened (without shorter iterates the walk ends at a sixth of the gradient, here and there). */
 Test(follow, polish_far_from_critical, .init = ss_test_begin, .fini = ss_test_end)
 {
-    for (uint64_t seed = 0; seed < 4; seed++) {
+    for (uint64_t seed = 0; seed < (ss_test_brief() ? 1 : 4); seed++) {
         bench             b;
         ss_move           m;
         ss_polish_options options;
@@ -267,7 +266,8 @@ Test(follow, polish_keeps_the_index, .init = ss_test_begin, .fini = ss_test_end)
 Test(follow, a_stalled_walk_is_gradient_flat, .init = ss_test_begin, .fini = ss_test_end)
 {
     int flat = 0;
-    for (uint64_t seed = 0; seed < 6; seed++) {
+    /* In brief up to the first that does. */
+    for (uint64_t seed = 0; seed < 6 && !(ss_test_brief() && flat > 0); seed++) {
         bench              b;
         ss_study_options   study;
         ss_analyze_options analyze;
