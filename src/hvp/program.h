@@ -191,6 +191,7 @@ typedef struct ss_plan_request {
     int64_t        memory;     /* for the message of a refusal: bytes granted in all, ... */
     int64_t        beside;     /* ... and those that network, data and vectors take of it */
     bool           stream_weights;
+    bool           for_gpu; /* one that is not here: micro-batches as it likes them */
     uint64_t       label_seed;
 } ss_plan_request;
 ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,
