@@ -6,7 +6,8 @@
  * recomputed adjoints, with everything recomputed, with checkpoints. The largest micro-batch comes first; a
  * smaller one, whose products are still efficient on the device, is taken where it saves flops, and any that
  * fits where no other does. Last, the logits of a head are kept where there is room for them. When nothing of
- * that fits, the weights stay where they are stored, and each is brought in before its use (prefetch.c). */
+ * that fits, a head takes fewer tokens at a time; and when that is not enough, the weights stay where they
+ * are stored, and each is brought in before its use (prefetch.c). */
 #include "hvp/program.h"
 
 #define MAXIMUM_BATCH 16384
@@ -169,8 +170,8 @@ static void take(ss_program **best, ss_program *candidate)
 
 /* From the largest micro-batch down; *best stays NULL when none fits. */
 static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_problem *problem,
-                           const ss_plan_request *request, bool stream_weights, ss_program **best,
-                           int64_t *needed)
+                           const ss_plan_request *request, bool stream_weights, int64_t head_rows,
+                           ss_program **best, int64_t *needed)
 {
     ss_status   status = SS_OK;
     ss_program *candidate = NULL;
@@ -184,6 +185,7 @@ static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_pr
                                        .micro_batch = batch,
                                        .lanes = choose_lanes(problem, backend, request, batch),
                                        .stream_weights = stream_weights,
+                                       .head_rows = head_rows,
                                        .label_seed = request->label_seed };
         SS_TRY(search(context, backend, problem, options, request, samples, &candidate, needed));
         take(best, candidate);
@@ -203,11 +205,14 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
 {
     ss_status   status = SS_OK;
     ss_program *best = NULL;
-    int64_t     needed = INT64_MAX;
+    bool        stream = request->stream_weights;
+    int64_t     needed = INT64_MAX, head_rows = 0;
     *program = NULL;
-    SS_TRY(plan_with(context, backend, problem, request, request->stream_weights, &best, &needed));
-    if (!best && !request->stream_weights)
-        SS_TRY(plan_with(context, backend, problem, request, true, &best, &needed));
+    if (problem->loss->op == &ss_op_head) head_rows = batching_of(backend, request).head_rows;
+    SS_TRY(plan_with(context, backend, problem, request, stream, head_rows, &best, &needed));
+    if (!best && head_rows > 0)
+        SS_TRY(plan_with(context, backend, problem, request, stream, 0, &best, &needed));
+    if (!best && !stream) SS_TRY(plan_with(context, backend, problem, request, true, 0, &best, &needed));
     if (!best)
         SS_FAIL(
             context, SS_ERROR_REFUSED,

@@ -130,3 +130,26 @@ Test(plan, bytes_beside_the_products, .init = ss_test_begin, .fini = ss_test_end
         fixture_destroy(&f);
     }
 }
+
+/* A device whose products want many rows forms the logits of more tokens at a time. */
+Test(plan, tokens_of_a_chunk, .init = ss_test_begin, .fini = ss_test_end)
+{
+    fixture f;
+    ss_backend_class class;
+    ss_program *p = NULL;
+    fixture_create(&f, FIXTURE_TOKENS, ss_test_device(), SS_FLOAT64, 0, NULL);
+    const ss_backend_class *own = f.backend->class;
+    const int64_t           many = (int64_t)1 << 30;
+    class = *own;
+    f.backend->class = &class;
+    for (int rows = 0; rows < 2; rows++) {
+        ss_plan_request request = request_of((int64_t)1 << 30);
+        class.batching.head_rows = rows ? many : 0;
+        ss_test_require(ss_program_plan(ss_test_context, f.backend, f.problem, &request, &p));
+        cr_expect_eq(p->options.head_rows, rows ? many : 0);
+        cr_expect_eq(p->loss.attributes.chunk, rows ? many : 0);
+        ss_program_destroy(p);
+    }
+    f.backend->class = own;
+    fixture_destroy(&f);
+}
