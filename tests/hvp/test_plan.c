@@ -142,6 +142,8 @@ Test(plan, tokens_of_a_chunk, .init = ss_test_begin, .fini = ss_test_end)
     const int64_t           many = (int64_t)1 << 30;
     class = *own;
     f.backend->class = &class;
+    cr_assert_gt(f.graph->nodes[f.graph->n_nodes - 1].attributes.chunk, 0);
+    f.graph->nodes[f.graph->n_nodes - 1].attributes.chunk = 0; /* the fixture's own */
     for (int rows = 0; rows < 2; rows++) {
         ss_plan_request request = request_of((int64_t)1 << 30);
         class.batching.head_rows = rows ? many : 0;
