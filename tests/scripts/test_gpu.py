@@ -2,6 +2,7 @@
 import csv
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -34,6 +35,15 @@ def refusals():
     alone = subprocess.run([sys.executable, ROOT / "benchmarks" / "gpu", "--build", tempfile.mkdtemp(dir=FOLDER)],
                            capture_output=True, text=True, env=environment)
     assert alone.returncode == 1 and "nvidia-smi shows no device" in alone.stderr, alone.stderr
+
+
+def runner():
+    """The suites are built with our own runner there: it must know every assertion that they use."""
+    used, known = set(), set(re.findall(r"#define (cr_\w+)", (ROOT / "tests/thread/criterion/criterion.h").read_text()))
+    for folder in ("backend", "ops", "hvp", "network", "spectrum", "oracle", "verdict", "cli", "support"):
+        for source in (ROOT / "tests" / folder).glob("*.[ch]"):
+            used.update(re.findall(r"\bcr_[a-z_]+\b", source.read_text()))
+    assert used and used <= known, f"tests/thread/criterion/criterion.h lacks {used - known}"
 
 
 def failures():
@@ -74,6 +84,7 @@ def rehearsal():
 with tempfile.TemporaryDirectory() as folder:
     FOLDER = pathlib.Path(folder)
     refusals()
+    runner()
     failures()
     if not (BUILD / "tests").exists() or not any((BUILD / "tests").glob("test_backend_rope*")):
         print("rehearsal: this build has no suites of the operators")
