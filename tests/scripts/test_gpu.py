@@ -63,6 +63,9 @@ def failures():
     assert rows["operators", "part"]["value"] == "failed" and "2 of 3 suites" in rows["operators", "part"]["note"], rows
     assert rows["spectrum", "part"]["value"] == "failed" and "no suite in this build" in rows["spectrum", "part"]["note"], rows
     assert "rows.c:1: wrong" in (build / "gpu.log").read_text()
+    late = run("--rehearse", "--no-build", "--build", build, "--part", "operators,spectrum", "--within", "0.2")
+    assert "spectrum: not begun, the time is over" in late.stdout and late.returncode == 1, late.stdout
+    assert "out of time" in rows_of(build)["operators", "backend_vectors"]["note"]
 
 
 def rehearsal():
