@@ -1,7 +1,7 @@
 /* What a device does at best through our backend: rates of large matrix products, and bandwidth of the
  * operations on a Lanczos basis.
  *
- *     bench_device DEVICE products             TFLOP/s of 8192 x 4096 x 4096: float64, float32, TF32
+ *     bench_device DEVICE products [M]         TFLOP/s of M x M/2 x M/2: float64, float32, TF32; default 8192
  *     bench_device DEVICE vectors [ELEMENTS]   GB/s; default: what fits, at most 1e9 elements of float32
  *
  * Prints "what,value,unit,note" lines: the median of ROUNDS, after one round that is not timed. Bytes are
@@ -49,45 +49,43 @@ fail:
 
 /* ---- Products ---- */
 
-enum { M = 8192, N = 4096, K = 4096 };
-
 static ss_status run_product(bench *w)
 {
     return w->b->class->gemm(w->b, NULL, &w->product);
 }
 
-static ss_status products_of(ss_context *context, const char *device, ss_real real, bool tf32)
+static ss_status products_of(ss_context *context, const char *device, int64_t m, ss_real real, bool tf32)
 {
-    ss_status status = SS_OK;
-    bench     w = { .context = context };
-    int64_t   size = (int64_t)ss_real_size(real), count = (int64_t)M * K + (int64_t)K * N + (int64_t)M * N;
-    double    seconds;
+    ss_status        status = SS_OK;
+    bench            w = { .context = context };
+    int64_t          n = m / 2, k = m / 2, size = (int64_t)ss_real_size(real), count = m * k + k * n + m * n;
+    double           seconds;
     const ss_segment segment = { 0, 0, count };
     const ss_layout  layout = { .n = count, .padded = count, .n_segments = 1, .segments = &segment };
     SS_TRY(ss_backend_open(context, device, real, &w.b));
     w.b->tf32 = tf32;
     SS_TRY(w.b->class->allocate(w.b, count * size, (void **)&w.memory));
     SS_TRY(w.b->class->random_normal(w.b, NULL, &layout, 1, 1, w.memory));
-    w.product = (ss_gemm){ .m = M, .n = N, .k = K, .alpha = 1, .batch = 1, .lda = K, .ldb = N, .ldc = N };
+    w.product = (ss_gemm){ .m = m, .n = n, .k = k, .alpha = 1, .batch = 1, .lda = k, .ldb = n, .ldc = n };
     w.product.a = w.memory;
-    w.product.b = w.memory + (int64_t)M * K * size;
-    w.product.c = w.memory + ((int64_t)M * K + (int64_t)K * N) * size;
+    w.product.b = w.memory + m * k * size;
+    w.product.c = w.memory + (m * k + k * n) * size;
     w.product.low_precision = tf32;
     SS_TRY(median(&w, run_product, &seconds));
-    printf("product %s,%.4g,TFLOP/s,%d x %d x %d\n", tf32 ? "tf32" : ss_real_name(real),
-           2e-12 * M * N * K / seconds, M, N, K);
+    printf("product %s,%.4g,TFLOP/s,%lld x %lld x %lld\n", tf32 ? "tf32" : ss_real_name(real),
+           2e-12 * (double)m * (double)n * (double)k / seconds, (long long)m, (long long)n, (long long)k);
 fail:
     if (w.b) w.b->class->release(w.b, w.memory);
     ss_backend_close(w.b);
     return status;
 }
 
-static ss_status products(ss_context *context, const char *device)
+static ss_status products(ss_context *context, const char *device, int64_t m)
 {
     ss_status status = SS_OK;
-    SS_TRY(products_of(context, device, SS_FLOAT64, false));
-    SS_TRY(products_of(context, device, SS_FLOAT32, false));
-    SS_TRY(products_of(context, device, SS_FLOAT32, true));
+    SS_TRY(products_of(context, device, m, SS_FLOAT64, false));
+    SS_TRY(products_of(context, device, m, SS_FLOAT32, false));
+    SS_TRY(products_of(context, device, m, SS_FLOAT32, true));
 fail:
     return status;
 }
@@ -97,6 +95,11 @@ fail:
 static void *column(const bench *w, int64_t j)
 {
     return w->memory + j * w->n * 4;
+}
+
+static ss_status run_copy(bench *w)
+{
+    return w->b->class->copy(w->b, NULL, column(w, 1), column(w, 0), w->n * 4);
 }
 
 static ss_status run_dot(bench *w)
@@ -134,7 +137,8 @@ static ss_status vectors(ss_context *context, const char *device, int64_t n)
         const char *name;
         task        run;
         int         passes; /* vectors read and written */
-    } tasks[] = { { "dot", run_dot, 2 },
+    } tasks[] = { { "copy", run_copy, 2 },
+                  { "dot", run_dot, 2 },
                   { "axpby", run_axpby, 3 },
                   { "block dot", run_block_dot, COLUMNS + 1 },
                   { "block axpy", run_block_axpy, COLUMNS + 2 },
@@ -166,12 +170,13 @@ int main(int argc, char **argv)
     ss_context *context = NULL;
     ss_status   status = SS_ERROR_USAGE;
     if (ss_context_create(&context) != SS_OK) return 1;
-    if (argc == 3 && strcmp(argv[2], "products") == 0)
-        status = products(context, argv[1]);
-    else if ((argc == 3 || argc == 4) && strcmp(argv[2], "vectors") == 0)
-        status = vectors(context, argv[1], argc == 4 ? strtoll(argv[3], NULL, 10) : 0);
+    const long long size = argc == 4 ? strtoll(argv[3], NULL, 10) : 0;
+    if ((argc == 3 || size >= 2) && argc >= 3 && strcmp(argv[2], "products") == 0)
+        status = products(context, argv[1], size ? size : 8192);
+    else if ((argc == 3 || size >= 1) && argc >= 3 && strcmp(argv[2], "vectors") == 0)
+        status = vectors(context, argv[1], size);
     else
-        fprintf(stderr, "usage: bench_device DEVICE products | vectors [ELEMENTS]\n");
+        fprintf(stderr, "usage: bench_device DEVICE products [M] | vectors [ELEMENTS]\n");
     if (*ss_context_message(context)) fprintf(stderr, "bench_device: %s\n", ss_context_message(context));
     ss_context_destroy(context);
     return ss_status_exit(status);

@@ -22,7 +22,7 @@ static ss_status probe(ss_cuda_device *device)
     return SS_OK;
 }
 
-/* Why the runtime shows no device. */
+/* Why the runtime shows no device. Whatever it is, it is known before anything is started. */
 static ss_status no_device(ss_context *context, cudaError_t error)
 {
     int driver = 0, runtime = 0; /* stay 0 where the runtime cannot tell */
@@ -31,6 +31,10 @@ static ss_status no_device(ss_context *context, cudaError_t error)
     if (error == cudaErrorNoDevice || error == cudaSuccess)
         return ss_fail(context, SS_ERROR_REFUSED,
                        "device cuda: the driver shows no device (CUDA_VISIBLE_DEVICES?); use --device cpu");
+    if (error != cudaErrorInsufficientDriver) /* a driver that is only half there, a stub, another process */
+        return ss_fail(context, SS_ERROR_REFUSED,
+                       "device cuda: the driver does not start: %s (%s); use --device cpu",
+                       cudaGetErrorName(error), cudaGetErrorString(error));
     if (driver == 0)
         return ss_fail(context, SS_ERROR_REFUSED,
                        "device cuda: no NVIDIA driver on this machine; use --device cpu");
@@ -44,15 +48,22 @@ static ss_status find_device(ss_context *context, int index, cudaDeviceProp *pro
 {
     int         count = 0;
     cudaError_t error = SS_CUDA_ERROR(cudaGetDeviceCount(&count));
-    if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ||
-        (error == cudaSuccess && count == 0))
-        return no_device(context, error);
-    SS_CUDA(context, error, "devices");
+    if (error != cudaSuccess || count == 0) return no_device(context, error);
     if (index < 0 || index >= count)
         return ss_fail(context, SS_ERROR_REFUSED, "device cuda:%d: there %s %d device%s, numbered from 0",
                        index, count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     SS_CUDA(context, cudaGetDeviceProperties(properties, index), "device %d", index);
     return SS_OK;
+}
+
+/* Starts the device's context. A device that is in exclusive use elsewhere, or whose memory is full, says so
+ * here. */
+static ss_status take_device(ss_context *context, int index)
+{
+    const cudaError_t error = SS_CUDA_ERROR(cudaSetDevice(index));
+    if (error == cudaSuccess) return SS_OK;
+    return ss_fail(context, SS_ERROR_REFUSED, "device cuda:%d cannot be used: %s (%s); use --device cpu",
+                   index, cudaGetErrorName(error), cudaGetErrorString(error));
 }
 
 /* Nothing here may change from run to run: the line is part of a checkpoint's configuration. */
@@ -76,7 +87,7 @@ static ss_status device_start(ss_cuda_device *device)
     cudaDeviceProp properties;
     SS_RETURN(find_device(context, device->index, &properties));
     SS_RETURN(ss_cuda_load_cublas(context)); /* every product needs it: rather refused now than then */
-    SS_CUDA(context, cudaSetDevice(device->index), "device %d", device->index);
+    SS_RETURN(take_device(context, device->index));
     SS_RETURN(ss_cuda_queue_open(device, &device->queue));
     ss_status status = probe(device);
     if (status == SS_ERROR_DEVICE) {

@@ -35,11 +35,13 @@ static ss_status solve(ss_queue *q, int64_t n, double *a, bool vectors, double *
     int                     info = 0;
     char                   *values, *workspace;
     int                    *device_info;
+    /* The size asked for depends on no contents: `a` stands in for the eigenvalues, which have no place yet.
+     */
     SS_CUDA_TRY(context, cusolverDnCreateParams(&work->params), "an eigenproblem of order %lld",
                 (long long)n);
     SS_CUDA_TRY(context,
                 cusolverDnXsyevd_bufferSize(q->solver, work->params, mode, fill, n, CUDA_R_64F, a, n,
-                                            CUDA_R_64F, nullptr, CUDA_R_64F, &work->device_bytes,
+                                            CUDA_R_64F, a, CUDA_R_64F, &work->device_bytes,
                                             &work->host_bytes),
                 "an eigenproblem of order %lld", (long long)n);
     work->device_bytes = (size_t)ss_round_up((int64_t)work->device_bytes, 256);

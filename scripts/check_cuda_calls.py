@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Proves that no call of the CUDA runtime, cuBLAS or cuSOLVER and no launch goes unchecked: check_cuda_calls.py [ROOT].
 
+With --headers DIR instead: that every function, type and constant of theirs that cuda/ names is in the headers below DIR, so of
+another release of CUDA (what is compiled with it says the rest: scripts/cuda_table.py --nvcc).
+
 Every such call below cuda/ must be an argument of one of the macros of cuda/check.cuh, which look at what it returns,
 and every kernel launch must be an SS_CUDA_LAUNCH. Prints each fault as file:line and ends with status 1 when there
 is one.
@@ -56,7 +59,26 @@ def faults_of(file):
             yield line(match.start()), "a launch whose error is not looked at (SS_CUDA_LAUNCH)"
 
 
+NAME = re.compile(r"\b(?:cuda|cublas|cusolver|CUBLAS_|CUSOLVER_|CUDA_R_|CUDART_)[A-Z]\w*")
+
+
+def absent(root, headers):
+    """Names of CUDA's in cuda/ that no header below `headers` has."""
+    known = set()
+    for header in pathlib.Path(headers).rglob("*.h*"):
+        known.update(NAME.findall(header.read_text(errors="replace")))
+    used = set()
+    for file in (root / "cuda").rglob("*.cu*"):
+        used.update(NAME.findall(without_comments(file.read_text())))
+    print(f"{len(used)} names, {len(used - known)} not in {headers}")
+    for name in sorted(used - known):
+        print(f"  {name}")
+    return used - known if known else {"headers"}
+
+
 def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "--headers":
+        sys.exit(1 if absent(pathlib.Path(__file__).resolve().parent.parent, sys.argv[2]) else 0)
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent)
     files = sorted(file for file in (root / "cuda").rglob("*") if file.suffix in (".cu", ".cuh"))
     faults = calls = 0

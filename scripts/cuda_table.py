@@ -3,6 +3,9 @@
 
     scripts/cuda_table.py [--nvcc PATH] [--jobs N] [--architectures 80,90,100]
 
+--nvcc: another toolkit's compiler, which brings its own headers; without --architectures those of 80, 90 and 100 that it
+knows (sm_100 came with CUDA 12.8).
+
 One line per kernel: registers, spilled bytes and stack for each architecture, static shared memory. A kernel that
 spills fails the run, unless it is one of those that cost no time. Ends with status 1 on a fault.
 """
@@ -22,6 +25,12 @@ ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)\w*'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")
 SHARED = re.compile(r"(\d+) bytes smem")
+
+
+def known_architectures(nvcc):
+    """Those of the default list that this nvcc compiles for."""
+    known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True).stdout.split()
+    return [architecture for architecture in ("80", "90", "100") if f"sm_{architecture}" in known]
 
 
 def compile_unit(nvcc, architectures, unit):
@@ -66,9 +75,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nvcc", default=shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--architectures", default="80,90,100")
+    parser.add_argument("--architectures")
     options = parser.parse_args()
-    architectures = options.architectures.split(",")
+    architectures = options.architectures.split(",") if options.architectures else known_architectures(options.nvcc)
     units = sorted((ROOT / "cuda").glob("*.cu"))
     found, faults = {}, 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
@@ -92,7 +101,9 @@ def main():
         faults += spilled and hot
         remark = ("  SPILLS" if hot else "  spills (cold)") if spilled else ""
         print(f"{''.join(f'{c:<14}' for c in cells)}{shared:>6}  {unit}: {names[name]}{remark}")
-    print(f"{len(units)} units, {len(kernels)} kernels, {len(architectures)} architectures, {faults} faults")
+    release = re.search(r"V[\d.]+", subprocess.run([options.nvcc, "--version"], capture_output=True, text=True).stdout)
+    print(f"{len(units)} units, {len(kernels)} kernels, {len(architectures)} architectures, {faults} faults, "
+          f"nvcc {release.group() if release else 'of an unknown version'}")
     sys.exit(1 if faults or not kernels else 0)
 
 

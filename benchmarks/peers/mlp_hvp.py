@@ -4,7 +4,7 @@
     mlp_hvp.py --program build/saddlescope [--widths 784-1024-1024-10] [--batch 4096] [--rounds 21] [--threads N] [-- OPTION...]
 
 Everything in float32 on the CPU, or on a GPU with --device cuda (there with --precision tf32 both sides may round the
-operands of products to TF32, torch in all of them), the same weights and data, random labels.  Each round runs every task once; ratios are
+operands of products to TF32, torch in all of them; fp32,tf32 does both), the same weights and data, random labels.  Each round runs every task once; ratios are
 formed within a round, and their median and quartiles are reported.  Beside them stands the flop floor: the matrix products
 that the formula cannot do without, relative to those of a gradient.  Every product, ours and
 torch's, is first compared with torch's in float64.  A row per task goes to benchmarks/results/mlp_hvp.csv, from a GPU mlp_hvp_gpu.csv (--no-record leaves it alone).
@@ -17,7 +17,7 @@ import torch
 
 import common
 import products
-from common import Program, flops, mlp, random_data
+from common import flops, mlp, random_data
 from export_torch import export
 
 
@@ -26,6 +26,7 @@ def main():
     products.common_options(parser, rounds=21)
     parser.add_argument("--widths", default="784-1024-1024-10")
     parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options, ours_options = common.parse(parser)
     widths = [int(w) for w in options.widths.split("-")]
     machine_options = products.prepare(options)
@@ -36,16 +37,13 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         export(model, x, y, folder)
-        model, x, y = model.to(options.device), x.to(options.device), y.to(options.device)
-        timed, v = products.torch_tasks(model, loss)
-        ours = products.our_product(options.program, folder, machine_options, list(v), v)
-        products.check(ours, model, loss, timed, v, options)
-        child = Program(options.program, folder, [*machine_options, *ours_options])
-        gemm_task, gemm_flops = products.matrix_product(options.batch, options.device)
-        seconds = products.measure(timed, child, gemm_task, options.rounds)
-        child.close()
-    products.report("mlp_hvp", options, seconds, timed, flops(widths, options.batch), gemm_flops,
-                    {"widths": options.widths, "batch": options.batch})
+        ours = products.our_products(options, folder, machine_options, products.vector(model))
+        model, x, y = (it.to(options.torch_device) for it in (model, x, y))
+        v = products.vector(model)
+        timed = products.torch_tasks(model, loss, v, not options.no_compile)
+        products.check(ours, model, loss, timed, v)
+        products.compare("mlp_hvp", options, folder, machine_options, ours_options, timed, flops(widths, options.batch),
+                         options.batch, {"widths": options.widths, "batch": options.batch})
     return 0
 
 

@@ -21,7 +21,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import common
 import products
-from common import Program
 from export_torch import write_safetensors
 
 
@@ -47,6 +46,7 @@ def main():
     for name, value in (("layers", 6), ("width", 384), ("heads", 6), ("vocabulary", 8192), ("batch", 2), ("tokens", 512)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--no-kept", action="store_true", help="leave out the product from a graph kept between the calls")
     options, ours_options = common.parse(parser)
     machine_options = products.prepare(options)
     model = model_of(options)
@@ -60,21 +60,20 @@ def main():
         model.save_pretrained(folder)
         data = os.path.join(folder, "data.safetensors")
         write_safetensors(data, {"input_ids": ids, "labels": ids})
-        model, ids = model.to(options.device), ids.to(options.device)
-        timed, v = products.torch_tasks(model, loss, not options.no_compile)
         arguments = ["--data", data, "--loss", "causal_lm", *machine_options]
-        products.check(products.our_product(options.program, folder, arguments, list(v), v), model, loss, timed, v, options)
-        sdpa = model_of(options).to(options.device)
+        ours = products.our_products(options, folder, arguments, products.vector(model))
+        model, ids = model.to(options.torch_device), ids.to(options.torch_device)
+        v = products.vector(model)
+        timed = products.torch_tasks(model, loss, v, not options.no_compile, not options.no_kept)
+        products.check(ours, model, loss, timed, v)
+        sdpa = model_of(options).to(options.torch_device)
         sdpa.set_attn_implementation("sdpa")
         fused = list(sdpa.parameters())
         timed["torch gradient, fused attention"] = (lambda: torch.autograd.grad(loss(sdpa), fused), "no second derivative")
-        child = Program(options.program, folder, [*arguments, *ours_options])
-        gemm_task, gemm_flops = products.matrix_product(options.batch * options.tokens, options.device)
-        seconds = products.measure(timed, child, gemm_task, options.rounds)
-        child.close()
-    products.report("transformer_hvp", options, seconds, timed, flops(options), gemm_flops,
-                    {"network": f"gpt2 {options.layers} x {options.width}, {options.heads} heads, vocabulary {options.vocabulary}",
-                     "data": f"{options.batch} x {options.tokens}"})
+        products.compare("transformer_hvp", options, folder, arguments, ours_options, timed, flops(options),
+                         options.batch * options.tokens,
+                         {"network": f"gpt2 {options.layers} x {options.width}, {options.heads} heads, vocabulary {options.vocabulary}",
+                          "data": f"{options.batch} x {options.tokens}"})
     return 0
 
 

@@ -147,6 +147,7 @@ typedef struct ss_program {
     ss_prefetch        *prefetch; /* NULL = none */
     ss_graph_execution *graph;    /* the body for graph_lanes vectors; NULL = not captured (yet) */
     int         graph_lanes;      /* vectors of the last body that ran; 0 = none since the arena was taken */
+    bool        capture_failed;   /* the driver does not capture this body */
     bool        ready;            /* the prologue has run at the present point */
     double      step;             /* of the point */
     const void *direction;        /* of the point, padded, device; NULL = theta */

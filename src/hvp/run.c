@@ -441,6 +441,19 @@ fail:
     return status;
 }
 
+/* Captures the body, unless that has failed before. What a driver refuses to capture runs step by step:
+ * slower where kernels are short, and no reason to give up a product. */
+static ss_status capture_once(ss_program *p, const vectors *own)
+{
+    if (p->graph || p->capture_failed) return SS_OK;
+    ss_status status = capture(p, own);
+    if (status != SS_ERROR_DEVICE) return status;
+    ss_log(p->context, SS_LOG_WARNING, "work is not launched as a whole: %s", ss_context_message(p->context));
+    ss_context_clear_message(p->context);
+    p->capture_failed = true;
+    return SS_OK;
+}
+
 /* The body, captured if this number of vectors has run before. */
 static ss_status run_body(ss_program *p, const vectors *x)
 {
@@ -455,7 +468,8 @@ static ss_status run_body(ss_program *p, const vectors *x)
     int64_t padded = p->problem->graph->layout.padded;
     char   *v = (char *)p->arena + p->captured_offset, *hv = v + vectors_bytes(p);
     vectors own = { .v = v, .ldv = padded, .hv = hv, .ldhv = padded, .lanes = x->lanes };
-    if (!p->graph) SS_TRY(capture(p, &own));
+    SS_TRY(capture_once(p, &own));
+    if (!p->graph) return run_list(p, &p->body, x);
     SS_TRY(copy_lanes(p, x->lanes, v, padded, x->v, x->ldv));
     SS_TRY(p->backend->class->graph_launch(p->backend, NULL, p->graph));
     SS_TRY(copy_lanes(p, x->lanes, x->hv, x->ldhv, hv, padded));

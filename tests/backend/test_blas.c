@@ -1,4 +1,5 @@
-/* The loaded BLAS: its description, the processors that OpenBLAS misdetects, names of devices. */
+/* The loaded BLAS: its description, the processors that OpenBLAS misdetects, names of devices. It is loaded
+ * once: every case needs a process of its own. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/processor.h"
 #include "support/support.h"

@@ -227,6 +227,14 @@ Test(failures, messages, .init = ss_test_begin, .fini = ss_test_end)
     ss_backend_close(b);
     ss_test_refuse(ss_backend_open(ss_test_context, "cuda:7", SS_FLOAT32, &b), SS_ERROR_REFUSED,
                    "cuda:7: there is 1 device, numbered from 0");
+    ss_emulator_fail("cudaGetDeviceCount", 1);
+    ss_test_refuse(ss_backend_open(ss_test_context, "cuda", SS_FLOAT32, &b), SS_ERROR_REFUSED,
+                   "the driver supports CUDA");
+    ss_emulator_fail("cudaSetDevice",
+                     1); /* the first call that needs a context: in exclusive use elsewhere */
+    ss_test_refuse(ss_backend_open(ss_test_context, "cuda", SS_FLOAT32, &b), SS_ERROR_REFUSED,
+                   "cuda:0 cannot be used: cudaErrorDevicesUnavailable");
+    ss_emulator_fail(NULL, 0);
     ss_emulator_set_devices(0);
     ss_test_refuse(ss_backend_open(ss_test_context, "cuda", SS_FLOAT32, &b), SS_ERROR_REFUSED, "no");
 }

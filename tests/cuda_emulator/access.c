@@ -6,6 +6,9 @@
  * kernel's parameters or in constant data: so a host pointer is caught wherever it came from, and an overrun
  * to the byte.
  *
+ * A device's loads and stores need the alignment of their size, which the host's do not: one that the
+ * compiler took for aligned and is not is a fault.
+ *
  * Shared memory is watched for races as well: two accesses of one byte, one of them a write, by threads with
  * no barrier between (no __syncthreads; or, in one warp, no __syncwarp: a shuffle orders no memory). */
 #define _GNU_SOURCE
@@ -169,6 +172,17 @@ static inline void check(const volatile void *at, size_t bytes, bool write)
     outside(address, bytes, write);
 }
 
+static inline void check_aligned(const volatile void *at, size_t bytes, bool write)
+{
+    char text[160];
+    check(at, bytes, write);
+    if (!emu_access.inside || (uintptr_t)at % bytes == 0) return;
+    if ((uintptr_t)at - emu_access.stack < emu_access.stack_bytes || disabled()) return;
+    snprintf(text, sizeof text, "misaligned: %s %zu bytes at %#zx", write ? "writes" : "reads", bytes,
+             (size_t)at);
+    emu_fault(text);
+}
+
 #define ACCESS(bytes)                                                                                        \
     void __tsan_read##bytes(void *at);                                                                       \
     void __tsan_write##bytes(void *at);                                                                      \
@@ -180,11 +194,11 @@ static inline void check(const volatile void *at, size_t bytes, bool write)
     void __tsan_unaligned_read_write##bytes(void *at);                                                       \
     void __tsan_read##bytes(void *at)                                                                        \
     {                                                                                                        \
-        check(at, bytes, false);                                                                             \
+        check_aligned(at, bytes, false);                                                                     \
     }                                                                                                        \
     void __tsan_write##bytes(void *at)                                                                       \
     {                                                                                                        \
-        check(at, bytes, true);                                                                              \
+        check_aligned(at, bytes, true);                                                                      \
     }                                                                                                        \
     void __tsan_unaligned_read##bytes(void *at)                                                              \
     {                                                                                                        \
@@ -196,15 +210,15 @@ static inline void check(const volatile void *at, size_t bytes, bool write)
     }                                                                                                        \
     void __tsan_volatile_read##bytes(void *at)                                                               \
     {                                                                                                        \
-        check(at, bytes, false);                                                                             \
+        check_aligned(at, bytes, false);                                                                     \
     }                                                                                                        \
     void __tsan_volatile_write##bytes(void *at)                                                              \
     {                                                                                                        \
-        check(at, bytes, true);                                                                              \
+        check_aligned(at, bytes, true);                                                                      \
     }                                                                                                        \
     void __tsan_read_write##bytes(void *at)                                                                  \
     {                                                                                                        \
-        check(at, bytes, true);                                                                              \
+        check_aligned(at, bytes, true);                                                                      \
     }                                                                                                        \
     void __tsan_unaligned_read_write##bytes(void *at)                                                        \
     {                                                                                                        \

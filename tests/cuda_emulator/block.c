@@ -235,7 +235,7 @@ bool emu_block_run(const emu_run *run)
     memset(block.absent, 0, (size_t)warps * sizeof *block.absent);
     memset(block.waiting_lanes, 0, (size_t)warps * sizeof *block.waiting_lanes);
     if (n % EMU_WARP) block.absent[warps - 1] = ~0u << n % EMU_WARP;
-    emu_shared_begin(run->kernel->shared);
+    emu_shared_begin(run->kernel->shared, emu_shared_limit(run->kernel->function));
 
     emu_fiber *first = emu_fiber_take(thread_loop);
     first->thread = block.order[0];

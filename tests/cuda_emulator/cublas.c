@@ -456,6 +456,13 @@ static cublasStatus_t submit(const char *name, cublasHandle_t handle, cublasOper
         g->alpha = g->f64 ? *(const double *)alpha : (double)*(const float *)alpha;
         g->beta = g->f64 ? *(const double *)beta : (double)*(const float *)beta;
     }
+    if (emu_stream_capturing(handle->stream) && !handle->workspace) {
+        emu_report(
+            "%s is captured with cuBLAS's own workspace: its allocations would become part of the graph",
+            name);
+        emu_capture_breaks(cudaErrorStreamCaptureUnsupported);
+        return leave(CUBLAS_STATUS_INTERNAL_ERROR);
+    }
     gemm *own = emu_allocate(sizeof *own);
     *own = model;
     cudaError_t error = emu_enqueue(handle->stream, emu_work_make(name, run_gemm, free, own));

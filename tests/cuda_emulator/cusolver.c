@@ -216,6 +216,11 @@ static cusolverStatus_t submit(cusolverDnHandle_t handle, eigen model)
 {
     if (model.n == 0) return leave(CUSOLVER_STATUS_SUCCESS);
     if (!model.a || !model.w || !model.info) return leave(CUSOLVER_STATUS_INVALID_VALUE);
+    if (emu_stream_capturing(handle->stream)) {
+        emu_report("syevd waits for the device, which a capture does not allow");
+        emu_capture_breaks(cudaErrorStreamCaptureUnsupported);
+        return leave(CUSOLVER_STATUS_INTERNAL_ERROR);
+    }
     eigen *own = emu_allocate(sizeof *own);
     *own = model;
     cudaError_t error = emu_enqueue(handle->stream, emu_work_make("syevd", run_eigen, free, own));
@@ -265,9 +270,8 @@ cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t handle, cusolver
 {
     ENTER(handle, CUSOLVER_STATUS_INTERNAL_ERROR);
     (void)params;
-    (void)A;
-    (void)W;
-    if (!workspaceInBytesOnDevice || !workspaceInBytesOnHost || !legal(jobz, uplo, n, lda))
+    /* The manuals do not say that A and W may be absent here. */
+    if (!A || !W || !workspaceInBytesOnDevice || !workspaceInBytesOnHost || !legal(jobz, uplo, n, lda))
         return leave(CUSOLVER_STATUS_INVALID_VALUE);
     if (!one_type(dataTypeA, dataTypeW, computeType)) return leave(CUSOLVER_STATUS_NOT_SUPPORTED);
     *workspaceInBytesOnDevice = (size_t)work_elements(n, jobz) * (computeType == CUDA_R_64F ? 8 : 4);

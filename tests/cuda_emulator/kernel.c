@@ -65,6 +65,12 @@ static int *dynamic_limit(const void *function)
     return &functions[n_functions++].dynamic_shared;
 }
 
+size_t emu_shared_limit(const void *function)
+{
+    const int *limit = dynamic_limit(function);
+    return limit && *limit > (int)EMU_STATIC_SHARED ? EMU_MOST_SHARED : EMU_STATIC_SHARED;
+}
+
 cudaError_t cudaFuncSetAttribute(const void *func, enum cudaFuncAttribute attr, int value)
 {
     cudaError_t error = emu_enter("cudaFuncSetAttribute", cudaErrorInvalidDeviceFunction, false);

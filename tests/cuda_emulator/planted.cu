@@ -90,6 +90,33 @@ cudaError_t planted_shared_bound(int planted, float *y)
     return cudaGetLastError();
 }
 
+/* ---- Static and dynamic shared memory fit each for itself, not together ---- */
+__global__ void two_kinds(float *y)
+{
+    SS_SHARED(float, fixed, 64);
+    SS_DYNAMIC_SHARED(float, rest);
+    fixed[0] = rest[0] = 1;
+    *y = fixed[0] + rest[0];
+}
+
+cudaError_t planted_shared_limit(int planted, float *y)
+{
+    SS_LAUNCH(two_kinds, 1, 1, 49152 - (planted ? 128 : 256), 0, y);
+    return cudaGetLastError();
+}
+
+/* ---- A vector load from where no vector can lie ---- */
+__global__ void load_four(const float *x, float4 *y)
+{
+    *y = *reinterpret_cast<const float4 *>(x);
+}
+
+cudaError_t planted_misaligned(int planted, const float *x, float *y)
+{
+    SS_LAUNCH(load_four, 1, 1, 0, 0, x + (planted ? 1 : 0), reinterpret_cast<float4 *>(y));
+    return cudaGetLastError();
+}
+
 /* ---- Host pointer in a kernel ---- */
 struct scaled {
     float        factor;

@@ -14,6 +14,8 @@ cudaError_t planted_missing_second_barrier(int planted, int rounds, int *x);    
 cudaError_t planted_write_bound(int planted, int64_t n, float *y);                   /* y: n */
 cudaError_t planted_read_bound(int planted, int64_t n, const float *x, float *sum);  /* x: n */
 cudaError_t planted_shared_bound(int planted, float *y);                             /* y: 32 */
+cudaError_t planted_shared_limit(int planted, float *y);                             /* y: 1 */
+cudaError_t planted_misaligned(int planted, const float *x, float *y);               /* x: 8, y: 4 */
 cudaError_t planted_host_pointer(const float *x, float *y);                          /* 32 each */
 cudaError_t planted_host_pointer_in_struct(const float *x, float *y);                /* 32 each */
 cudaError_t planted_uninitialised_shared(int planted, float *y);                     /* y: 32 */

@@ -163,8 +163,11 @@ void                      emu_where(char *text, size_t size); /* kernel, block a
 void emu_thread_text(int thread, char *text, size_t size);
 void emu_fault(const char *what) __attribute__((noreturn)); /* gives up the running block */
 
+/* kernel.c: bytes of shared memory, static and dynamic, that a block of this kernel may have */
+size_t emu_shared_limit(const void *function);
+
 /* shared.c */
-void        emu_shared_begin(size_t dynamic_bytes);
+void        emu_shared_begin(size_t dynamic_bytes, size_t limit);
 bool        emu_shared_end(const char *kernel);
 bool        emu_shared_contains(uintptr_t address, size_t bytes);
 uintptr_t   emu_shared_memory(size_t *bytes); /* the buffer of all arrays */

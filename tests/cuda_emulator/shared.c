@@ -20,6 +20,7 @@ static struct shared {
     const char *name[MOST_ARRAYS];
     void       *dynamic;
     size_t      dynamic_bytes;
+    size_t      limit; /* of static and dynamic bytes */
 } shared;
 
 static void *shared_take(size_t bytes, size_t align)
@@ -46,6 +47,9 @@ void *ss_emulator_shared(const void *key, size_t bytes, size_t align, const char
     if (shared.count == MOST_ARRAYS) emu_fault("more than 64 shared arrays");
     shared.static_bytes += bytes;
     if (shared.static_bytes > EMU_STATIC_SHARED) emu_fault("more than 48 KiB of static shared memory");
+    if (shared.static_bytes + shared.dynamic_bytes > shared.limit)
+        emu_fault("static and dynamic shared memory together exceed what the kernel may have: 48 KiB, or 227 "
+                  "where cudaFuncSetAttribute has raised it");
     int i = shared.count++;
     shared.key[i] = key;
     shared.bytes[i] = bytes;
@@ -59,7 +63,7 @@ void *ss_emulator_dynamic_shared(size_t align)
     return shared.dynamic;
 }
 
-void emu_shared_begin(size_t dynamic_bytes)
+void emu_shared_begin(size_t dynamic_bytes, size_t limit)
 {
     if (!shared.memory) {
         shared.memory = emu_allocate(SHARED_BYTES);
@@ -72,6 +76,7 @@ void emu_shared_begin(size_t dynamic_bytes)
     }
     shared.dynamic = NULL;
     shared.dynamic_bytes = dynamic_bytes;
+    shared.limit = limit;
 }
 
 static bool gap_is_whole(const char *end)

@@ -344,14 +344,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return emu_leave(cudaSuccess);
 }
 
-/* A call that waits for the device while a capture is under way spoils the capture. */
+/* A call that waits for the device while a capture is under way spoils the capture. Waiting for, or asking
+ * after, anything else is among the calls that drivers count as potentially unsafe and refuse to a thread
+ * that is capturing. */
 static cudaError_t wait_is_legal(cudaStream_t stream)
 {
-    if (stream->capture) {
+    if (stream && stream->capture) {
         emu_capture_spoil(stream->capture);
         return cudaErrorStreamCaptureUnsupported;
     }
     if (stream == &legacy && legacy_forbidden()) return emu_capture_breaks(cudaErrorStreamCaptureImplicit);
+    if (emu_capture_forbids()) return emu_capture_breaks(cudaErrorStreamCaptureUnsupported);
     return cudaSuccess;
 }
 
@@ -488,6 +491,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     if (error) return error;
     if (!event_valid(event)) return emu_leave(cudaErrorInvalidResourceHandle);
     if (event->capture) return emu_leave(emu_capture_breaks(cudaErrorCapturedEvent));
+    if ((error = wait_is_legal(NULL))) return emu_leave(error);
     if (event->recorded > event->done && stream_of(event->stream))
         run_until(event->stream, event, event->recorded);
     return emu_leave(cudaSuccess);
@@ -499,6 +503,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     if (error) return error;
     if (!event_valid(event)) return emu_leave(cudaErrorInvalidResourceHandle);
     if (event->capture) return emu_leave(emu_capture_breaks(cudaErrorCapturedEvent));
+    if ((error = wait_is_legal(NULL))) return emu_leave(error);
     if (event->recorded <= event->done) return emu_leave(cudaSuccess);
     if (event->stream->first) run_first(event->stream);
     return emu_leave(cudaErrorNotReady);

@@ -14,6 +14,7 @@ static int workload(float *result)
 {
     enum { N = 64 };
     float           x[N], *dx = NULL, *dy = NULL, *pinned = NULL;
+    void           *workspace = NULL;
     const float     one = 1, zero = 0;
     cudaStream_t    stream = NULL;
     cudaEvent_t     event = NULL;
@@ -51,6 +52,8 @@ static int workload(float *result)
     STEP(cudaMemsetAsync(dy, 0, sizeof x, stream));
     BLAS(cublasCreate(&blas));
     BLAS(cublasSetStream(blas, stream));
+    STEP(cudaMalloc(&workspace, 8192));
+    BLAS(cublasSetWorkspace(blas, workspace, 8192));
     STEP(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     capturing = true;
     STEP(test_axpy(N, 2.0f, dx, dy, stream));
@@ -72,6 +75,7 @@ fail:
     if (event && cudaEventDestroy(event)) where = where ? where : __LINE__;
     if (stream && cudaStreamDestroy(stream)) where = where ? where : __LINE__;
     if (pinned && cudaFreeHost(pinned)) where = where ? where : __LINE__;
+    if (workspace && cudaFree(workspace)) where = where ? where : __LINE__;
     if (dx && cudaFree(dx)) where = where ? where : __LINE__;
     if (dy && cudaFree(dy)) where = where ? where : __LINE__;
     return where;
@@ -88,7 +92,7 @@ Test(errors, every_call_can_fail_once_and_is_noticed)
     int64_t calls = ss_emulator_calls("*");
     cr_assert_gt(calls, 20);
     cr_assert_eq(ss_emulator_calls("launch"), 1);
-    cr_assert_eq(ss_emulator_calls("cublas*"), 4);
+    cr_assert_eq(ss_emulator_calls("cublas*"), 5);
     for (int64_t nth = 1; nth <= calls; nth++) {
         ss_emulator_fail("*", nth);
         cr_expect_neq(workload(&result), 0, "call %lld", (long long)nth);

@@ -275,8 +275,18 @@ Test(cublas, products_are_captured)
     cudaGraphExec_t exec;
     const float     one = 1;
     float           x = 2, c = 0, *dx = device_from(&x, 4), *dc = device_from(&c, 4);
+    void           *workspace = device_new(8192);
     FINE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    WELL(cublasSetStream(handle, stream));
+    WELL(cublasSetWorkspace(handle, workspace, 8192));
+    WELL(cublasSetStream(handle, stream)); /* forgets the workspace */
+    ss_emulator_set_quiet(1);
+    FINE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    cr_assert_neq(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, dx, 1, dx, 1, &one, dc, 1),
+                  CUBLAS_STATUS_SUCCESS);
+    cr_assert(strstr(ss_emulator_report(), "cuBLAS's own workspace"), "%s", ss_emulator_report());
+    GIVES(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(stream, &graph));
+
+    WELL(cublasSetWorkspace(handle, workspace, 8192));
     FINE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     WELL(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, dx, 1, dx, 1, &one, dc, 1));
     FINE(cudaStreamEndCapture(stream, &graph));
@@ -291,6 +301,7 @@ Test(cublas, products_are_captured)
     FINE(cudaStreamDestroy(stream));
     FINE(cudaFree(dx));
     FINE(cudaFree(dc));
+    FINE(cudaFree(workspace));
 }
 
 /* A := sum of k k-th unit-like rotations: any symmetric matrix will do; checked by A V = V diag(w), V'V = 1.

@@ -126,6 +126,36 @@ Test(planted, a_bound_that_is_off_by_one)
     cr_expect(caught(child_run(shared_bound, &yes)), "shared memory");
 }
 
+/* ---- Limits of a device that the host does not have ---- */
+static int shared_limit(void *planted)
+{
+    float *y = device_new(sizeof *y);
+    FINE(planted_shared_limit(*(int *)planted, y));
+    return (int)cudaDeviceSynchronize();
+}
+
+static int misaligned(void *planted)
+{
+    float *x = device_new(8 * sizeof *x), *y = device_new(4 * sizeof *y);
+    FINE(cudaMemset(x, 0, 8 * sizeof *x));
+    FINE(planted_misaligned(*(int *)planted, x, y));
+    return (int)cudaDeviceSynchronize();
+}
+
+Test(planted, limits_of_a_device)
+{
+    int       yes = 1, no = 0;
+    child_end end = child_run(shared_limit, &yes);
+    cr_expect_eq(child_run(shared_limit, &no).status, cudaSuccess);
+    cr_expect_eq(end.status, cudaErrorLaunchFailure);
+    cr_expect(strstr(end.output, "shared memory together exceed"), "%s", end.output);
+
+    end = child_run(misaligned, &yes);
+    cr_expect_eq(child_run(misaligned, &no).status, cudaSuccess);
+    cr_expect(caught(end), "the vector load at the second element");
+    cr_expect(strstr(end.output, "misaligned"), "%s", end.output);
+}
+
 /* ---- Transposed leading dimension: A is 3 x 5 column-major, its leading dimension 3, not 5 ---- */
 static int gemm_with(void *lda)
 {

@@ -281,6 +281,8 @@ typedef enum illegal {
     LEGACY_COPY,
     LEGACY_LAUNCH,
     QUERY,
+    OTHER_EVENT,
+    OTHER_STREAM,
     ILLEGAL
 } illegal;
 
@@ -297,6 +299,8 @@ static cudaError_t break_rule(illegal what, fixture *f)
     case LEGACY_COPY: return cudaMemcpy(f->a, f->b, BYTES, cudaMemcpyDeviceToDevice);
     case LEGACY_LAUNCH: return test_axpy(N, 1.0f, f->a, f->b, NULL);
     case QUERY: return cudaEventQuery(f->fork);
+    case OTHER_EVENT: return cudaEventSynchronize(f->join);
+    case OTHER_STREAM: return cudaStreamSynchronize(f->side);
     case ILLEGAL: break;
     }
     return cudaSuccess;
@@ -307,7 +311,8 @@ Test(graphs, calls_that_are_illegal_while_capturing)
     const cudaError_t expected[] = { cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureUnsupported,
                                      cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureUnsupported,
                                      cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureImplicit,
-                                     cudaErrorStreamCaptureImplicit,    cudaErrorCapturedEvent };
+                                     cudaErrorStreamCaptureImplicit,    cudaErrorCapturedEvent,
+                                     cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureUnsupported };
     ss_emulator_set_quiet(1);
     for (int what = 0; what < ILLEGAL; what++) {
         fixture                      f = fixture_new();

@@ -46,5 +46,12 @@ for line, wanted in CASES:
     if found != wanted:
         print(f"{line}: expected {'accepted' if wanted else 'refused'}\n{output}")
         wrong += 1
-print(f"{len(CASES)} cases, {wrong} wrong")
+# Headers that lack names which cuda/ uses.
+with tempfile.TemporaryDirectory() as name:
+    (pathlib.Path(name) / "cuda_runtime_api.h").write_text("cudaError_t cudaMalloc(void **, size_t);\n")
+    run = subprocess.run([sys.executable, ROOT / "scripts/check_cuda_calls.py", "--headers", name], capture_output=True, text=True)
+    if run.returncode != 1 or "\n  cudaFree\n" not in run.stdout or "\n  cudaMalloc\n" in run.stdout:
+        print(f"headers without cudaFree: {run.stdout}")
+        wrong += 1
+print(f"{len(CASES) + 1} cases, {wrong} wrong")
 sys.exit(1 if wrong else 0)

@@ -27,6 +27,7 @@ static int remove_entry(const char *path, const struct stat *entry, int type, st
 
 void ss_test_begin(void)
 {
+    n_paths = 0; /* cases may share a process */
     cr_assert(ss_context_create(&ss_test_context) == SS_OK, "no context");
 }
 

@@ -75,11 +75,13 @@ static int run_case(const ss_plain_case *c)
 
 int main(void)
 {
-    int passing = 0, failing = 0, crashing = 0;
+    const char *text = getenv("SS_TEST_IN_PROCESS");
+    const bool  in_process = text != NULL && *text != '\0';
+    int         passing = 0, failing = 0, crashing = 0;
     for (int i = 0; i < n_cases; i++) {
         const ss_plain_case *c = cases[i];
         int                  wanted = c->signal != 0 ? -c->signal : c->exit_code;
-        bool                 here = getenv("SS_TEST_IN_PROCESS") != NULL && wanted == 0;
+        bool                 here = in_process && wanted == 0;
         int                  found = c->disabled ? EXIT_SKIPPED : here ? run_here(c) : run_case(c);
         if (found == EXIT_SKIPPED) {
             printf("[SKIP] %s::%s\n", c->suite, c->name);

@@ -48,6 +48,8 @@ void launch(const char *name, const char *file, int line, dim3 grid, dim3 block,
     static_assert((std::is_convertible_v<A &&, P> && ...), "arguments convert to the kernel's parameters");
     static_assert((std::is_trivially_copyable_v<P> && ...), "kernel parameters are copied byte by byte");
     static_assert((!std::is_reference_v<P> && ...), "kernel parameters are values");
+    static_assert((sizeof(P) + ... + 0) <= 4096,
+                  "a kernel has 4 KiB of parameters (32 KiB from CUDA 12.1 on)");
     auto             *own = new arguments<P...>{ kernel, { static_cast<P>(std::forward<A>(given))... } };
     size_t            most = ((sizeof(P) / 8) + ... + 0), n = 0;
     ss_emulator_word *words = ss_emulator_word_list(most);

@@ -82,6 +82,11 @@ void ss_plain_skip(void) __attribute__((noreturn));
     SS_PLAIN_CHECK(false, #a " equals " #b, strcmp((a), (b)) == 0, __VA_ARGS__)
 #define cr_expect_float_eq(a, b, within, ...)                                                                \
     SS_PLAIN_CHECK(false, #a " near " #b, fabs((double)((a) - (b))) <= (double)(within), __VA_ARGS__)
+#define cr_expect_null(a, ...) SS_PLAIN_CHECK(false, #a " is NULL", (a) == NULL, __VA_ARGS__)
+#define cr_assert_arr_eq(a, b, bytes, ...)                                                                   \
+    SS_PLAIN_CHECK(true, #a " equals " #b, memcmp((a), (b), (bytes)) == 0, __VA_ARGS__)
+#define cr_expect_arr_eq(a, b, bytes, ...)                                                                   \
+    SS_PLAIN_CHECK(false, #a " equals " #b, memcmp((a), (b), (bytes)) == 0, __VA_ARGS__)
 #define cr_fail(...)        SS_PLAIN_CHECK(false, "fail", false, __VA_ARGS__)
 #define cr_assert_fail(...) SS_PLAIN_CHECK(true, "fail", false, __VA_ARGS__)
 #define cr_fatal(...)       SS_PLAIN_CHECK(true, "fail", false, __VA_ARGS__)
@@ -93,5 +98,6 @@ void ss_plain_skip(void) __attribute__((noreturn));
         fprintf(stderr, "" __VA_ARGS__);                                                                     \
         ss_plain_skip();                                                                                     \
     } while (0)
+#define cr_skip(...) cr_skip_test(__VA_ARGS__)
 
 #endif
