@@ -159,6 +159,7 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     row(ss_status, poison, (ss_backend *, ss_queue *, void *, int64_t)) \
     row(ss_status, convert, (ss_backend *, ss_queue *, void *, ss_real, const void *, ss_type, int64_t, double, \
                              double)) \
+    row(int64_t, attention_workspace, (ss_backend *, const ss_attention *)) \
     row(ss_status, symmetric_eigen, (ss_backend *, ss_queue *, int64_t, double *, bool, double *))
 /* clang-format on */
 

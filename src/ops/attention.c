@@ -111,6 +111,14 @@ static const binding bindings[] = {
     { SS_ADJOINT_TANGENT, SS_Y, offsetof(ss_attention, o_at) },
 };
 
+static ss_attention attributes_of(const ss_node *node, ss_sweep which)
+{
+    const ss_attributes *a = &node->attributes;
+    return (ss_attention){
+        .sweep = which, .scale = a->scale, .cap = a->cap, .causal = a->causal, .window = a->window
+    };
+}
+
 static ss_status sweep(const ss_call *call, ss_sweep which)
 {
     static const ss_derivative results[SS_SWEEP_COUNT] = { [SS_FORWARD] = SS_PRIMAL,
@@ -120,10 +128,7 @@ static ss_status sweep(const ss_call *call, ss_sweep which)
     ss_status                  status = SS_OK;
     ss_frame                   f;
     ss_derivative              d = results[which];
-    const ss_attributes       *a = &call->node->attributes;
-    ss_attention               p = {
-                      .sweep = which, .scale = a->scale, .cap = a->cap, .causal = a->causal, .window = a->window
-    };
+    ss_attention               p = attributes_of(call->node, which);
     SS_TRY(ss_frame_begin(&f, &ss_op_attention, which, call));
     if (f.writes == 0) return SS_OK;
     for (size_t i = 0; i < sizeof bindings / sizeof *bindings; i++)
@@ -184,10 +189,17 @@ static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mas
     return 2.0 * products * scores(node) * (double)(samples * node->attributes.heads * node->output_shape[2]);
 }
 
-static int64_t workspace(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes)
+static int64_t workspace(const ss_node *node, ss_backend *backend, ss_sweep sweep, int64_t samples,
+                         int64_t lanes)
 {
-    if (sweep != SS_BACKWARD && sweep != SS_TANGENT_BACKWARD) return 0;
-    return ss_attention_workspace(samples, node->attributes.heads, node->output_shape[0], lanes);
+    ss_attention p = attributes_of(node, sweep);
+    p.lanes = lanes;
+    p.q = (ss_heads){ .batch = samples, .tokens = node->output_shape[0] };
+    p.q.dim = node->output_shape[2];
+    p.k = p.v = p.q;
+    p.q.heads = node->attributes.heads;
+    p.k.heads = p.v.heads = node->attributes.key_heads;
+    return backend->class->attention_workspace(backend, &p);
 }
 
 const ss_op ss_op_attention = { .name = "attention",

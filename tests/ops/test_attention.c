@@ -37,13 +37,16 @@ static ss_status infer(model *m)
 
 Test(attention_op, shapes, .init = ss_test_begin, .fini = ss_test_end)
 {
-    model m = make(4);
+    model       m = make(4);
+    ss_backend *b = NULL;
+    ss_test_require(ss_backend_open(ss_test_context, "cpu", SS_FLOAT64, &b));
     ss_test_require(infer(&m));
     cr_assert(m.node.output_rank == 3 && m.node.output_shape[1] == HEADS && m.node.output_shape[2] == DIM);
     cr_assert_eq(m.node.saved_count, TOKENS * HEADS);
     cr_assert_eq(m.node.saved_tangent_count, TOKENS * HEADS);
-    cr_assert_eq(ss_op_attention.workspace(&m.node, SS_FORWARD, 3, 1), 0);
-    cr_assert_eq(ss_op_attention.workspace(&m.node, SS_TANGENT_BACKWARD, 3, 2), 3 * TOKENS * HEADS * 3);
+    cr_assert_eq(ss_op_attention.workspace(&m.node, b, SS_FORWARD, 3, 1), 0);
+    cr_assert_eq(ss_op_attention.workspace(&m.node, b, SS_TANGENT_BACKWARD, 3, 2), 3 * TOKENS * HEADS * 3);
+    ss_backend_close(b);
 }
 
 Test(attention_op, refusals, .init = ss_test_begin, .fini = ss_test_end)

@@ -50,6 +50,11 @@ static void check_release_host(ss_backend *b, void *memory)
     inner_of(b)->class->release_host(inner_of(b), memory);
 }
 
+static int64_t check_attention_workspace(ss_backend *b, const ss_attention *p)
+{
+    return inner_of(b)->class->attention_workspace(inner_of(b), p);
+}
+
 static ss_status check_queue_create(ss_backend *b, ss_queue **queue)
 {
     return inner_of(b)->class->queue_create(inner_of(b), queue);
@@ -190,6 +195,7 @@ static const ss_backend_class check_class = { .name = "cpu-check",
                                               .zero = check_zero,
                                               .poison = check_poison,
                                               .convert = ss_checked_convert,
+                                              .attention_workspace = check_attention_workspace,
                                               .symmetric_eigen = ss_checked_symmetric_eigen,
                                               SS_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
 
