@@ -9,6 +9,7 @@
  *     one file per family of primitives: convert gemm pointwise norm loss elementwise
  *                     rows rope router attention vectors eigen
  *     map.cuh, reduce.cuh, columns.cuh    patterns that several families share
+ *     attention_rows.cuh                  what attention.cu does between its products
  *
  * All backends that one context opens on one device (both real types) share a record of the device, whose
  * queue is their default queue: work of either real type is ordered without synchronisation. A primitive

@@ -161,7 +161,9 @@ static double scores(const ss_node *node)
 }
 
 /* Two flops per multiply-add: products with one factor of the scores' extent, the row statistics left out
- * (reference 4.1; a backend that takes two passes back makes some products twice). */
+ * (reference 4.1). That is what there is to compute, on every backend; one that works in blocks also makes
+ * scores that nobody sees, at the border of the causal triangle or the window: CUDA half a block, 128 keys,
+ * per query of a long sequence. */
 static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
 {
     const bool q_t = have & SS_BIT(SS_TANGENT, Q), k_t = have & SS_BIT(SS_TANGENT, K);
