@@ -1,17 +1,16 @@
 /* Attention in blocks of queries: the products through cuBLAS, what lies between them by row kernels
  * (attention_rows.cuh; the formulas and their letters are in backend/attention_functions.h).
  *
- * A block is R queries of a chunk of heads against the one range of keys that the causal mask and the window
- * leave to them. Its scores, and what becomes of them, lie in the workspace as rectangles [heads, R, keys]:
+ * A block (backend/attention_blocks.h) is some queries of a chunk of heads against a range of keys, its
+ * scores and what becomes of them rectangles in the workspace, lane after lane:
  *
- *     FORWARD           p                P
+ *     FORWARD           p                becomes P
  *     TANGENT_FORWARD   p (t) u          P, tanh under a cap, P_t
- *     BACKWARD          p (t) u_a        P, tanh, U_a; lane by lane
- *     TANGENT_BACKWARD  p (t) u_a u x    P, tanh, U_a; lane by lane P_t and U_at
+ *     BACKWARD          p (t) u_a        P, tanh, U_a
+ *     TANGENT_BACKWARD  p (t) u_a u x    P, tanh, U_a, P_t, U_at
  *
- * R and the chunks depend on the shape alone, and so does the order in which the blocks add to the adjoints
- * of keys and values: no atomics, the same bits every time. The workspace grows with the number of tokens,
- * never with its square.
+ * The shape alone says which blocks there are and in which order they add to the adjoints of keys and values:
+ * no atomics, the same bits every time.
  *
  * A strided product takes one stride, but heads lie in [batch, tokens, heads, dim]: it runs along the key
  * heads or along the batch, whichever is more, and the other one is a loop, as are the query heads that share
@@ -19,89 +18,11 @@
 #include "attention_rows.cuh"
 #include "map.cuh"
 
-/* ---- Blocks and workspace ---- */
-
-#ifndef SS_CUDA_EMULATOR
-#define MOST_ROWS  256 /* queries of a block */
-#define LONG_ROWS  64  /* ... at least, where tokens are many: with fewer, reading keys is most of the work */
-#define LEAST_ROWS 16  /* ... where they are few */
-#define REALS      ((int64_t)24 << 20) /* of all buffers, if LONG_ROWS permits */
-#define NEAR_REALS ((int64_t)12 << 20) /* of all buffers, unless one product takes more: the second cache */
-#else
-/* The tests' small shapes go through many blocks and chunks. */
-#define MOST_ROWS  32
-#define LONG_ROWS  16
-#define LEAST_ROWS 8
-#define REALS      ((int64_t)24 << 9)
-#define NEAR_REALS ((int64_t)12 << 9)
-#endif
-#define MOST_BATCH ((int64_t)1 << 15) /* problems of a product */
-
-/* Members of ss_attention_block that are buffers, as bits. */
-enum buffer { P = 1, T = 2, U_A = 4, U = 8, X = 16 };
-
-static int buffers_of(const ss_attention *p)
-{
-    const int t = p->cap > 0 ? T : 0;
-    switch (p->sweep) {
-    case SS_FORWARD: return P;
-    case SS_TANGENT_FORWARD: return P | t | U;
-    case SS_BACKWARD: return P | t | U_A;
-    default: return P | t | U_A | U | X;
-    }
-}
-
-struct block_plan {
-    bool    along_heads;               /* a strided product runs along the key heads; false: the batch */
-    int64_t buffers;                   /* number */
-    int64_t rows, ld;                  /* of a block at most */
-    int64_t batch, key_heads, members; /* of a chunk at most */
-};
-
-static int64_t quads(int64_t keys)
-{
-    return ss_cuda_blocks(keys, 4) * 4;
-}
-
-/* n in equal parts of at most `most`. */
-static int64_t even_part(int64_t n, int64_t most)
-{
-    most = ss_max64(1, ss_min64(most, n));
-    return ss_cuda_blocks(n, ss_cuda_blocks(n, most));
-}
-
-/* Reals of one buffer for one head. */
-static int64_t plane(const ss_attention *p, int64_t rows)
-{
-    const int64_t tokens = p->q.tokens, seen = ss_min64(p->window, tokens) + rows - 1;
-    return ss_min64(rows, tokens) * quads(p->causal && p->window > 0 ? ss_min64(seen, tokens) : tokens);
-}
-
-static block_plan plan_blocks(const ss_attention *p)
-{
-    const int64_t group = p->q.heads / p->k.heads;
-    block_plan    plan = {};
-    plan.along_heads = p->k.heads >= p->q.batch;
-    for (int bits = buffers_of(p); bits != 0; bits &= bits - 1) plan.buffers++;
-    plan.rows = LEAST_ROWS;
-    while (plan.rows < MOST_ROWS && plan.rows < p->q.tokens) plan.rows *= 2;
-    while (plan.rows > LONG_ROWS && plan.buffers * plane(p, plan.rows) > REALS) plan.rows /= 2;
-    const int64_t head = plan.buffers * plane(p, plan.rows);
-    plan.rows = ss_min64(quads(even_part(p->q.tokens, plan.rows)), p->q.tokens);
-    plan.ld = plane(p, plan.rows) / plan.rows;
-    int64_t &along = plan.along_heads ? plan.key_heads : plan.batch;
-    int64_t &other = plan.along_heads ? plan.batch : plan.key_heads;
-    along = even_part(plan.along_heads ? p->k.heads : p->q.batch, ss_min64(REALS / head, MOST_BATCH));
-    plan.members = even_part(group, NEAR_REALS / (head * along));
-    other = even_part(plan.along_heads ? p->q.batch : p->k.heads, NEAR_REALS / (head * along * plan.members));
-    return plan;
-}
+#include "backend/attention_blocks.h"
 
 int64_t ss_cuda_attention_workspace(ss_backend *, const ss_attention *p)
 {
-    if (p->q.batch < 1 || p->q.tokens < 1 || p->k.heads < 1) return 0;
-    const block_plan plan = plan_blocks(p);
-    return plan.buffers * plan.batch * plan.key_heads * plan.members * plan.rows * plan.ld;
+    return ss_attention_cut(p).workspace;
 }
 
 /* ---- A call, and the block it is at ---- */
@@ -110,7 +31,7 @@ template <typename real> struct attention_call {
     ss_backend              *b;
     ss_queue                *q;
     const ss_attention      *p;
-    block_plan               plan;
+    ss_attention_blocks      plan;
     int64_t                  lanes;
     ss_attention_block<real> at;
     bool                     of_scores; /* the scores have a tangent that is needed */
@@ -340,7 +261,7 @@ template <typename real> static ss_status run_chunk(attention_call<real> *c)
         w.rows = ss_min64(c->plan.rows, w.tokens - w.row_0);
         w.key_0 = ss_max64(0, w.row_0 + w.low + 1);
         w.keys = ss_min64(w.row_0 + w.rows + w.high, w.tokens) - w.key_0;
-        w.ld = quads(w.keys);
+        w.ld = ss_attention_multiple(w.keys, 4);
         w.raw = true;
         switch (p->sweep) {
         case SS_FORWARD: SS_RETURN(forward(c)); break;
@@ -380,17 +301,17 @@ template <typename real> static ss_status clear_outputs(const attention_call<rea
 
 template <typename real> static ss_status run(attention_call<real> *c)
 {
-    ss_attention_block<real> &w = c->at;
-    const block_plan         &plan = c->plan;
-    real                    **to[] = { &w.p, &w.t, &w.u_a, &w.u, &w.x }; /* in the order of the bits */
-    real                     *next = static_cast<real *>(c->p->workspace);
-    bool                      nothing;
+    ss_attention_block<real>  &w = c->at;
+    const ss_attention_blocks &plan = c->plan;
+    real                     **to[] = { &w.p, &w.t, &w.u_a, &w.u, &w.x }; /* in the order of the bits */
+    real                      *next = static_cast<real *>(c->p->workspace);
+    bool                       nothing;
     SS_RETURN(clear_outputs(c, &nothing));
     if (nothing) return SS_OK;
-    for (int i = 0; i < 5; i++) {
-        if (!(buffers_of(c->p) >> i & 1)) continue;
+    for (int i = 0; i < SS_SCORES_COUNT; i++) {
+        if (!(plan.buffers >> i & 1)) continue;
         *to[i] = next;
-        next += plan.batch * plan.key_heads * plan.members * plan.rows * plan.ld;
+        next += plan.buffer;
     }
     for (w.batch_0 = 0; w.batch_0 < c->p->q.batch; w.batch_0 += plan.batch)
         for (w.key_head_0 = 0; w.key_head_0 < c->p->k.heads; w.key_head_0 += plan.key_heads)
@@ -420,7 +341,7 @@ static attention_call<real> describe(ss_backend *b, ss_queue *q, const ss_attent
     c.b = b;
     c.q = q;
     c.p = p;
-    c.plan = plan_blocks(p);
+    c.plan = ss_attention_cut(p);
     c.lanes = p->sweep == SS_FORWARD ? 1 : p->lanes;
     c.of_scores = scores && (second ? p->o_a.data != nullptr : p->o_t.data || p->saved_t);
     c.values_t = p->v_t.data && (second ? p->o_a.data : p->o_t.data) != nullptr;
@@ -447,6 +368,7 @@ template <typename real> ss_status ss_cuda_attention(ss_backend *b, ss_queue *q,
     good = good && p->k.batch == p->q.batch && p->k.tokens == p->q.tokens && p->k.dim == p->q.dim;
     for (int i = 0; i < 7; i++) good = good && fits(queries[i], &p->q) && fits(keys[i], &p->k);
     const bool empty = p->q.batch == 0 || p->q.tokens == 0 || p->q.dim == 0;
+    good = good && p->q.tokens <= INT32_MAX / 8; /* row kernels count keys in 32 bits */
     if (!good || (!empty && !p->workspace))
         return ss_fail(b->context, SS_ERROR_INTERNAL,
                        "attention: sweep %d lacks an operand, or shapes differ", (int)p->sweep);

@@ -58,11 +58,11 @@ template <typename real> struct alignas(16) ss_quad {
 template <typename real> struct ss_attention_row {
     int64_t         offset;     /* of the row in a buffer */
     int64_t         statistic;  /* its element of L and mu */
-    int64_t         begin, end; /* keys seen as far as causal mask and window say; count from key_0 */
+    int             begin, end; /* keys seen as far as causal mask and window say; count from key_0 */
     const int64_t  *mask;       /* of key_0; NULL = none */
-    __device__ bool sees(int64_t key) const { return key >= begin && key < end && (!mask || mask[key] != 0); }
+    __device__ bool sees(int key) const { return key >= begin && key < end && (!mask || mask[key] != 0); }
     /* Four keys; zeros where they are not seen, or without a buffer. */
-    __device__ ss_quad<real> take(const real *buffer, int64_t key) const
+    __device__ ss_quad<real> take(const real *buffer, int key) const
     {
         ss_quad<real> quad = {};
         if (buffer) quad = *reinterpret_cast<const ss_quad<real> *>(buffer + offset + key);
@@ -70,29 +70,30 @@ template <typename real> struct ss_attention_row {
             if (!sees(key + i)) quad.at[i] = 0;
         return quad;
     }
-    __device__ void put(real *buffer, int64_t key, const ss_quad<real> &quad) const
+    __device__ void put(real *buffer, int key, const ss_quad<real> &quad) const
     {
         if (buffer) *reinterpret_cast<ss_quad<real> *>(buffer + offset + key) = quad;
     }
 };
 
+/* Rows of a block, and keys, are less than 2^31: 64 bits are slow to divide and to compare. */
 template <typename real>
 static __device__ ss_attention_row<real> ss_attention_find(const ss_attention_block<real> &w, int64_t task)
 {
-    const int64_t plane = task / w.rows, query = w.row_0 + task % w.rows;
-    const int64_t member = plane % w.members, key_head = plane / w.members % w.key_heads;
-    const int64_t batch = w.batch_0 + plane / (w.members * w.key_heads);
-    const int64_t head = (w.key_head_0 + key_head) * w.group + w.member_0 + member;
-    const int64_t end = query + w.high + 1 - w.key_0;
-    return { task * w.ld, (batch * w.heads + head) * w.tokens + query, query + w.low + 1 - w.key_0,
-             end < w.keys ? end : w.keys, w.mask ? w.mask + batch * w.tokens + w.key_0 : nullptr };
+    const unsigned rows = (unsigned)w.rows, members = (unsigned)w.members, key_heads = (unsigned)w.key_heads;
+    const unsigned plane = (unsigned)task / rows, member = plane % members, pair = plane / members;
+    const int64_t  query = w.row_0 + (unsigned)task % rows, batch = w.batch_0 + pair / key_heads;
+    const int64_t  head = (w.key_head_0 + pair % key_heads) * w.group + w.member_0 + member;
+    const int64_t  begin = query + w.low + 1 - w.key_0, end = query + w.high + 1 - w.key_0;
+    return { task * w.ld, (batch * w.heads + head) * w.tokens + query, (int)(begin > 0 ? begin : 0),
+             (int)(end < w.keys ? end : w.keys), w.mask ? w.mask + batch * w.tokens + w.key_0 : nullptr };
 }
 
 #define SS_ATTENTION_EACH_ROW(w, task)                                                                       \
     for (int64_t task = blockIdx.x; task < (w).batch * (w).key_heads * (w).members * (w).rows;               \
          task += gridDim.x)
 #define SS_ATTENTION_EACH_QUAD(w, key)                                                                       \
-    for (int64_t key = 4 * (int64_t)threadIdx.x; key < (w).keys; key += 4 * (int64_t)blockDim.x)
+    for (int key = 4 * (int)threadIdx.x; key < (int)(w).keys; key += 4 * (int)blockDim.x)
 
 /* ---- FORWARD: p becomes P; writes L ---- */
 
@@ -193,9 +194,9 @@ struct ss_second_scores {
 
 /* P and t = tanh(U / cap), which is 0 without a cap, from what p and t hold. */
 template <typename real>
-static __device__ __forceinline__ void
-ss_attention_probabilities(const ss_attention_block<real> &w, const ss_attention_row<real> &row, int64_t key,
-                           ss_quad<real> *p, ss_quad<real> *t)
+static __device__ __forceinline__ void ss_attention_probabilities(const ss_attention_block<real> &w,
+                                                                  const ss_attention_row<real> &row, int key,
+                                                                  ss_quad<real> *p, ss_quad<real> *t)
 {
     using points = ss_attention_points<real>;
     *p = row.take(w.p, key);

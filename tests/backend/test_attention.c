@@ -442,6 +442,54 @@ Test(attention, same_bits_for_any_thread_count, .init = ss_test_begin, .fini = s
     }
 }
 
+/* Adjoints of a plain gradient, all lanes of the outputs one behind the other, of which the first is used. */
+static void plain_backward(device *d, operands *o, double *all)
+{
+    bench b = set_up(d, o, 0);
+    b.p.o = b.y.h;
+    run(&b, SS_FORWARD);
+    b.p.lanes = 1;
+    b.p.o_a = b.y_a.h;
+    b.p.q_a = b.out[0].h, b.p.k_a = b.out[1].h, b.p.v_a = b.out[2].h;
+    run(&b, SS_BACKWARD);
+    for (int i = 0; i < 3; i++) {
+        heads_get(d, &b.out[i]);
+        memcpy(all, b.out[i].host, (size_t)o->count[i] * sizeof *all);
+        all += o->count[i];
+    }
+    tear_down(&b);
+}
+
+/* Under tf32 the output, its logsumexp and the gradient keep their bits; tangents are off by TF32's rounding
+ * where the device has it. */
+Test(attention, low_precision_is_for_tangents_alone, .init = ss_test_begin, .fini = ss_test_end)
+{
+    enum { FEW = 2048 };
+    static const attention_case c = { 2, 20, 2, 1, 8, true, 0, 0, NO_PADDING };
+    operands                    o = make_operands(&c);
+    double                      plain[2][FEW] = { { 0 } };
+    int64_t                     count;
+    cr_assert_leq(o.count[Q] + 2 * o.count[K], FEW);
+    DEVICE_EACH(d)
+    {
+        if (d.real != SS_FLOAT32) continue;
+        double *exact = all_outputs(&d, &o, &count);
+        plain_backward(&d, &o, plain[0]);
+        d.b->tf32 = true;
+        double *low = all_outputs(&d, &o, &count);
+        plain_backward(&d, &o, plain[1]);
+        cr_expect(memcmp(low, exact, (size_t)o.count[O] * sizeof *low) == 0, "%s: o", d.b->name);
+        cr_expect(memcmp(plain[0], plain[1], sizeof plain[0]) == 0, "%s: a gradient", d.b->name);
+        double worst = deviation(count, low, exact, NULL);
+        cr_expect(worst < 5e-3, "%s: tangents are off by %.3g", d.b->name, worst);
+        cr_expect(device_is_cpu(d.b->name) ? worst == 0 : worst > 1e-5, "%s: tangents are off by %.3g",
+                  d.b->name, worst);
+        ss_free(ss_test_context, exact);
+        ss_free(ss_test_context, low);
+    }
+    free_operands(&o);
+}
+
 /* Scratch that all sweeps leave behind, in doubles, with a backend of its own. */
 static int64_t scratch_of(int64_t tokens)
 {
@@ -481,7 +529,7 @@ Test(attention, workspace_is_bounded, .init = ss_test_begin, .fini = ss_test_end
 {
     static const attention_case c = { 2, 70, 4, 2, 8, true, 0, 1.5, NO_PADDING },
                                 first = { 1, 2, 1, 1, 2, true, 0, 0, NO_PADDING };
-    enum { BUFFERS = 5, ROWS = 64 }; /* of a device, at least, however many tokens there are */
+    enum { BUFFERS = 5, ROWS = 256 }; /* of a device, whatever the number of tokens */
     operands o = make_operands(&c), opening = make_operands(&first);
     DEVICE_EACH(d)
     {
