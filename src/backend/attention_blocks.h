@@ -68,8 +68,7 @@ static inline int ss_attention_buffers(const ss_attention *p)
 static inline ss_attention_blocks ss_attention_cut(const ss_attention *p)
 {
     int64_t             tokens = p->q.tokens, batch = p->q.batch, key_heads = p->k.heads, count = 0;
-    ss_attention_blocks b = { 0 };
-    b.buffers = ss_attention_buffers(p);
+    ss_attention_blocks b = { ss_attention_buffers(p), false, 0, 0, 0, 0, 0, 0, 0 };
     if (batch < 1 || tokens < 1 || key_heads < 1) return b;
     for (int bits = b.buffers; bits != 0; bits &= bits - 1) count++;
     b.rows = ss_min64(ss_attention_multiple(ss_attention_part(tokens, SS_ATTENTION_ROWS), 16), tokens);
