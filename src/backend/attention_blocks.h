@@ -88,4 +88,16 @@ static inline ss_attention_blocks ss_attention_cut(const ss_attention *p)
     return b;
 }
 
+/* Scores of all blocks: more than those that are seen, at the border of the causal triangle or the window. */
+static inline double ss_attention_area(const ss_attention *p)
+{
+    int64_t tokens = p->q.tokens, rows = ss_attention_cut(p).rows;
+    double  area = 0;
+    for (int64_t first = 0; rows > 0 && first < tokens; first += rows) {
+        int64_t end = ss_min64(first + rows, tokens), begin = p->window > 0 ? first - p->window + 1 : 0;
+        area += (double)(end - first) * (double)((p->causal ? end : tokens) - ss_max64(begin, 0));
+    }
+    return area * (double)(p->q.batch * p->q.heads);
+}
+
 #endif

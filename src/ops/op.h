@@ -116,6 +116,10 @@ typedef struct ss_op {
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
+    /* Bytes that a sweep with matrix products moves on `backend` beside its operands, so many that they
+     * count; NULL = none. */
+    double (*bytes)(const ss_node *node, const ss_backend *backend, ss_sweep sweep, int64_t samples,
+                    ss_mask have, ss_mask want);
     /* Do the sides of zero of input 0's elements decide a branch? NULL or false = smooth. */
     bool (*kinked)(const ss_node *node);
     bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
