@@ -221,7 +221,8 @@ static ss_attention shape_of(const ss_node *node, ss_sweep sweep, int64_t sample
     return p;
 }
 
-/* On a device scores lie in memory; the processor's tiles stay in its caches. */
+/* On a device scores lie in memory, of which its second cache may take some; the processor's tiles stay in
+ * its caches. */
 static double bytes(const ss_node *node, const ss_backend *backend, ss_sweep sweep, int64_t samples,
                     ss_mask have, ss_mask want)
 {
