@@ -1,239 +1,380 @@
-/* Attention: checks, and the sweeps forward, stationary in a tile of queries (attention.cuh).
+/* Attention in blocks of queries: the products through cuBLAS, what lies between them by row kernels
+ * (attention_rows.cuh; the formulas and their letters are in backend/attention_functions.h).
  *
- * FORWARD goes through the keys with an online softmax; TANGENT_FORWARD has the logsumexp already and needs
- * no rescaling. */
-#include "attention.cuh"
+ * A block (backend/attention_blocks.h) is some queries of a chunk of heads against a range of keys, its
+ * scores and what becomes of them rectangles in the workspace, lane after lane:
+ *
+ *     FORWARD           p                becomes P
+ *     TANGENT_FORWARD   p (t) u          P, tanh under a cap, P_t
+ *     BACKWARD          p (t) u_a        P, tanh, U_a
+ *     TANGENT_BACKWARD  p (t) u_a u x    P, tanh, U_a, P_t, U_at
+ *
+ * The shape alone says which blocks there are and in which order they add to the adjoints of keys and values:
+ * no atomics, the same bits every time.
+ *
+ * A strided product takes one stride, but heads lie in [batch, tokens, heads, dim]: it runs along the key
+ * heads or along the batch, whichever is more, and the other one is a loop, as are the query heads that share
+ * a key head. Scores of the primal and P_a are plain float32 also where tangents may be TF32. */
+#include "attention_rows.cuh"
+#include "map.cuh"
 
-#include <float.h>
-#include <math.h>
+#include "backend/attention_blocks.h"
 
-static __device__ __forceinline__ float lowest(float)
+int64_t ss_cuda_attention_workspace(ss_backend *, const ss_attention *p)
 {
-    return -FLT_MAX;
-}
-static __device__ __forceinline__ double lowest(double)
-{
-    return -DBL_MAX;
+    return ss_attention_cut(p).workspace;
 }
 
-struct larger {
-    template <typename real> __device__ real operator()(real a, real b) const { return a > b ? a : b; }
+/* ---- A call, and the block it is at ---- */
+
+template <typename real> struct attention_call {
+    ss_backend              *b;
+    ss_queue                *q;
+    const ss_attention      *p;
+    ss_attention_blocks      plan;
+    int64_t                  lanes;
+    ss_attention_block<real> at;
+    bool                     of_scores; /* the scores have a tangent that is needed */
+    bool                     values_t;  /* v_t is used */
 };
 
-struct plus {
-    template <typename real> __device__ real operator()(real a, real b) const { return a + b; }
+/* Buffers are made and used up by products with a tensor of the queries x and one of the keys y: */
+enum product_kind {
+    SCORES, /* buffer = alpha x y' + beta buffer */
+    GATHER, /* x = alpha buffer y + beta x */
+    SPREAD  /* y = alpha buffer' x + beta y */
 };
 
-/* ---- FORWARD ---- */
-
-/* A thread's rows of the online softmax; `sum` is this thread's share. */
-template <typename S> struct softmax_rows {
-    typename S::real largest[SS_TILE_OWN], sum[SS_TILE_OWN];
+struct operand { /* of one lane */
+    const ss_heads *h;
+    int64_t         lane;
 };
 
-/* s: U / scale of the meeting, becomes exp(S - largest); what came before is scaled down. */
-template <typename S>
-static __device__ void softmax_tile(const ss_attention_work &w, const ss_tile_block<S> &b,
-                                    const ss_attention_view &v, typename S::real (&s)[SS_TILE_OWN][S::across],
-                                    softmax_rows<S> *rows, typename S::real (&out)[SS_TILE_OWN][S::columns])
+template <typename real> struct place {
+    real   *at;
+    int64_t stride; /* from problem to problem */
+};
+
+/* Of query `row` of the block, or of its key, for the heads (batch, key_head, member) of the chunk. */
+template <typename real>
+static place<real> place_of(const attention_call<real> *c, const operand *x, bool keys, int64_t batch,
+                            int64_t key_head, int64_t member)
 {
-    using real = typename S::real;
-    using points = ss_attention_points<real>;
-    const real scale = (real)w.p.scale, cap = (real)w.p.cap;
-    real       largest[SS_TILE_OWN];
-    for (int i = 0; i < SS_TILE_OWN; i++) largest[i] = rows->largest[i];
-    SS_ATTENTION_EACH(S, i, j)
-    {
-        s[i][j] *= scale;
-        if (cap > 0) s[i][j] = cap * points::attention_squash(s[i][j], cap);
-        if (!ss_attention_sees<false>(w, v, v.row + b.y + i * S::down, v.col + b.x + j * SS_TILE_LANES))
-            s[i][j] = -(real)INFINITY;
-        largest[i] = s[i][j] > largest[i] ? s[i][j] : largest[i];
-    }
-    ss_tile_row_reduce(largest, larger());
-    for (int i = 0; i < SS_TILE_OWN; i++) {
-        const real factor = points::attention_probability(rows->largest[i], largest[i]);
-        rows->largest[i] = largest[i];
-        rows->sum[i] *= factor;
-        for (int j = 0; j < S::columns; j++) out[i][j] *= factor;
-    }
-    SS_ATTENTION_EACH(S, i, j)
-    {
-        s[i][j] = points::attention_probability(s[i][j], largest[i]);
-        rows->sum[i] += s[i][j];
-    }
+    const ss_attention_block<real> &w = c->at;
+    const int64_t                   shared = keys ? 1 : w.group,
+                  head = (w.key_head_0 + key_head) * shared + (keys ? 0 : w.member_0 + member);
+    real *data = static_cast<real *>(x->h->data) + x->lane * x->h->lane_stride +
+                 (w.batch_0 + batch) * x->h->batch_stride + head * x->h->head_stride +
+                 (keys ? w.key_0 : w.row_0) * x->h->token_stride;
+    return { data, c->plan.along_heads ? shared * x->h->head_stride : x->h->batch_stride };
 }
 
-template <typename S>
-static __global__ void __launch_bounds__(S::threads, 1)
-    attention_forward(const ss_attention_work w, const int64_t tasks)
+/* One product for all heads of the chunk. */
+template <typename real>
+static ss_status product(const attention_call<real> *c, product_kind kind, real *buffer, operand x, operand y,
+                         double alpha, bool accumulate, bool tangent)
 {
-    using real = typename S::real;
-    SS_SHARED(real, chunk, S::chunk);
-    SS_SHARED(real, square, S::square);
-    const ss_tile_block<S> b = ss_tile_begin<S>(chunk, square, w.tokens, w.dim);
-    for (int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
-        const ss_attention_place at = ss_attention_find<S>(w, w.heads, true, task);
-        const int64_t            key_head = at.head / (w.heads / w.key_heads);
-        const ss_strip<real>     q = ss_strip_of<real>(w.p.q, 0, at.batch, at.head),
-                             k = ss_strip_of<real>(w.p.k, 0, at.batch, key_head),
-                             v = ss_strip_of<real>(w.p.v, 0, at.batch, key_head);
-        ss_attention_span span;
-        ss_attention_view view = ss_attention_look<S, false>(w, at.batch, at.first, &span);
-        softmax_rows<S>   rows;
-        real              out[SS_TILE_OWN][S::columns] = {};
-        for (int i = 0; i < SS_TILE_OWN; i++) {
-            rows.largest[i] = lowest(real());
-            rows.sum[i] = 0;
-        }
-        for (int64_t key = span.begin; key < span.end; key += S::side) {
-            if (!ss_attention_meet<S, false>(w, key, &view)) continue;
-            real s[SS_TILE_OWN][S::across] = {};
-            ss_tile_scores<S>(b, q, at.first, k, key, s);
-            softmax_tile<S>(w, b, view, s, &rows, out);
-            if (w.p.o.data) ss_tile_gather<S>(b, s, v, key, at.column, out);
-        }
-        ss_tile_row_reduce(rows.sum, plus());
-        real *const L = ss_statistics_at<real>(w.p.saved, (at.batch * w.heads + at.head) * w.tokens);
-        for (int i = 0; i < SS_TILE_OWN; i++) {
-            const int64_t row = at.first + b.y + i * S::down;
-            const bool    sees = rows.sum[i] > 0; /* a query without keys: o = 0, and any finite L will do */
-            if (L && at.column == 0 && b.x == 0 && row < w.tokens)
-                L[row] = sees ? rows.largest[i] + (real)log((double)rows.sum[i]) : 0;
-            rows.sum[i] = sees ? 1 / rows.sum[i] : 0;
-        }
-        if (w.p.o.data)
-            ss_tile_store<S>(b, out, rows.sum, ss_strip_of<real>(w.p.o, 0, at.batch, at.head), at.first,
-                             at.column, w.p.accumulate_o);
+    const ss_attention_block<real> &w = c->at;
+    const bool                      along_heads = c->plan.along_heads;
+    const int64_t                   plane = w.rows * w.ld, others = along_heads ? w.batch : w.key_heads;
+    ss_gemm                         g = {};
+    g.transpose_a = kind == SPREAD;
+    g.transpose_b = kind == SCORES;
+    g.m = kind == SPREAD ? w.keys : w.rows;
+    g.n = kind == SCORES ? w.keys : x.h->dim;
+    g.k = kind == SCORES ? x.h->dim : kind == GATHER ? w.keys : w.rows;
+    g.alpha = alpha;
+    g.beta = accumulate ? 1 : 0;
+    g.batch = along_heads ? w.key_heads : w.batch;
+    g.low_precision = tangent;
+    for (int64_t i = 0; i < others * w.members; i++) {
+        const int64_t     member = i % w.members, other = i / w.members;
+        const int64_t     batch = along_heads ? other : 0, key_head = along_heads ? 0 : other;
+        const place<real> of_x = place_of(c, &x, false, batch, key_head, member),
+                          of_y = place_of(c, &y, true, batch, key_head, member);
+        const place<real> scores = { buffer + ((batch * w.key_heads + key_head) * w.members + member) * plane,
+                                     (along_heads ? 1 : w.key_heads) * w.members * plane };
+        const place<real> &a = kind == SCORES ? of_x : scores, &b = kind == SPREAD ? of_x : of_y,
+                          &to = kind == SCORES   ? scores
+                                : kind == GATHER ? of_x
+                                                 : of_y;
+        g.a = a.at, g.stride_a = a.stride, g.lda = kind == SCORES ? x.h->token_stride : w.ld;
+        g.b = b.at, g.stride_b = b.stride, g.ldb = (kind == SPREAD ? x : y).h->token_stride;
+        g.c = to.at, g.stride_c = to.stride;
+        g.ldc = kind == SCORES ? w.ld : (kind == GATHER ? x : y).h->token_stride;
+        SS_RETURN(ss_cuda_gemm<real>(c->b, c->q, &g));
     }
-}
-
-/* ---- TANGENT_FORWARD ---- */
-
-template <typename S>
-static __global__ void __launch_bounds__(S::threads, 1)
-    attention_tangent_forward(const ss_attention_work w, const int64_t tasks)
-{
-    using real = typename S::real;
-    using points = ss_attention_points<real>;
-    SS_SHARED(real, chunk, S::chunk);
-    SS_SHARED(real, square, S::square);
-    const ss_tile_block<S> b = ss_tile_begin<S>(chunk, square, w.tokens, w.dim);
-    const real             scale = (real)w.p.scale;
-    for (int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
-        const ss_attention_place at = ss_attention_find<S>(w, w.heads, true, task);
-        const int64_t        key_head = at.head / (w.heads / w.key_heads), row = at.batch * w.heads + at.head;
-        const ss_strip<real> q = ss_strip_of<real>(w.p.q, 0, at.batch, at.head),
-                             k = ss_strip_of<real>(w.p.k, 0, at.batch, key_head),
-                             v = ss_strip_of<real>(w.p.v, 0, at.batch, key_head),
-                             q_t = ss_strip_of<real>(w.p.q_t, at.lane, at.batch, at.head),
-                             k_t = ss_strip_of<real>(w.p.k_t, at.lane, at.batch, key_head),
-                             v_t = ss_strip_of<real>(w.p.v_t, at.lane, at.batch, key_head),
-                             o = ss_strip_of<real>(w.p.o, 0, at.batch, at.head);
-        const real *const L = ss_statistics_at<real>(w.p.saved, row * w.tokens);
-        ss_attention_span span;
-        ss_attention_view view = ss_attention_look<S, false>(w, at.batch, at.first, &span);
-        real              out[SS_TILE_OWN][S::columns] = {}, mu[SS_TILE_OWN] = {}, one[SS_TILE_OWN];
-        if (!w.of_scores && !w.values_t) span.end = span.begin;
-        for (int64_t key = span.begin; key < span.end; key += S::side) {
-            if (!ss_attention_meet<S, false>(w, key, &view)) continue;
-            real p[SS_TILE_OWN][S::across] = {}, t[SS_TILE_OWN][S::across], u[SS_TILE_OWN][S::across] = {};
-            ss_tile_scores<S>(b, q, at.first, k, key, p);
-            ss_attention_probabilities<S, false>(w, b, view, L, p, t);
-            if (w.values_t) ss_tile_gather<S>(b, p, v_t, key, at.column, out);
-            if (!w.of_scores) continue;
-            if (q_t.data) ss_tile_scores<S>(b, q_t, at.first, k, key, u);
-            if (k_t.data) ss_tile_scores<S>(b, q, at.first, k_t, key, u);
-            SS_ATTENTION_EACH(S, i, j)
-            {
-                u[i][j] *= scale * points::attention_slope(t[i][j]) * p[i][j];
-                mu[i] += u[i][j];
-            }
-            if (w.p.o_t.data) ss_tile_gather<S>(b, u, v, key, at.column, out);
-        }
-        ss_tile_row_reduce(mu, plus());
-        real *const saved_t =
-            ss_statistics_at<real>(w.p.saved_t, at.lane * w.p.saved_t_stride + row * w.tokens);
-        for (int i = 0; i < SS_TILE_OWN; i++) {
-            const int64_t token = at.first + b.y + i * S::down;
-            one[i] = 1;
-            if (token >= w.tokens) continue;
-            if (saved_t && at.column == 0 && b.x == 0) saved_t[token] = mu[i];
-            if (!w.of_scores || !w.p.o_t.data) continue;
-            for (int j = 0; j < S::columns; j++) {
-                const int64_t col = at.column + b.x + j * SS_TILE_LANES;
-                if (col < w.dim) out[i][j] -= mu[i] * o.data[token * o.stride + col];
-            }
-        }
-        if (w.p.o_t.data)
-            ss_tile_store<S>(b, out, one, ss_strip_of<real>(w.p.o_t, at.lane, at.batch, at.head), at.first,
-                             at.column, w.p.accumulate_o);
-    }
-}
-
-template <typename S> static ss_status launch_forward(ss_queue *q, ss_attention_work *w)
-{
-    w->tiles = ss_cuda_blocks(w->tokens, S::side);
-    w->slices = ss_cuda_blocks(w->dim, S::width);
-    const int64_t  tasks = ss_attention_tasks(w, w->heads);
-    const unsigned grid = ss_attention_grid(tasks);
-    ss_context    *context = q->device->context;
-    if (w->p.sweep == SS_FORWARD)
-        SS_CUDA_LAUNCH(context, (attention_forward<S>), grid, S::threads, 0, q->stream, *w, tasks);
-    else
-        SS_CUDA_LAUNCH(context, (attention_tangent_forward<S>), grid, S::threads, 0, q->stream, *w, tasks);
     return SS_OK;
 }
 
-template <typename real> static ss_status forward(ss_queue *q, ss_attention_work *w)
+template <typename real> static unsigned row_blocks(const ss_attention_block<real> &w)
 {
-#define FORWARD(side, width) launch_forward<ss_tiles<real, side, width>>(q, w)
-    SS_ATTENTION_CHOOSE(real, w->tokens, w->dim, FORWARD);
-#undef FORWARD
+    return ss_row_blocks(w.batch * w.key_heads * w.members * w.rows);
+}
+
+/* The row kernel F over the block, with those of its buffers that are to take part. */
+template <typename F, typename real>
+static ss_status change_scores(attention_call<real> *c, int64_t lane, bool u_a, bool u, bool x)
+{
+    ss_attention_block<real> w = c->at;
+    if (!u_a) w.u_a = nullptr;
+    if (!u) w.u = nullptr;
+    if (!x) w.x = nullptr;
+    if (w.mu) w.mu += lane * c->p->saved_t_stride;
+    SS_CUDA_LAUNCH(c->q->device->context, (ss_attention_scores<F, real>), row_blocks(w),
+                   ss_row_threads(w.keys), 0, c->q->stream, w);
+    c->at.raw = false;
+    return SS_OK;
+}
+
+template <typename real> struct clear_heads {
+    ss_heads        h;
+    __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
+    {
+        const int64_t head = row % h.heads, token = row / h.heads % h.tokens,
+                      batch = row / (h.heads * h.tokens);
+        static_cast<real *>(h.data)[lane * h.lane_stride + batch * h.batch_stride + token * h.token_stride +
+                                    head * h.head_stride + col] = 0;
+    }
+};
+
+/* An output that blocks add to, or that gets nothing. */
+template <typename real>
+static ss_status clear(const attention_call<real> *c, const ss_heads *h, bool accumulate)
+{
+    const clear_heads<real> f = { *h };
+    if (!h->data || accumulate) return SS_OK;
+    return ss_cuda_map(c->q, c->lanes, h->batch * h->tokens * h->heads, h->dim, f);
+}
+
+/* ---- The sweeps, for one block ---- */
+
+template <typename real> static ss_status forward(attention_call<real> *c)
+{
+    const ss_attention *p = c->p;
+    SS_RETURN(product(c, SCORES, c->at.p, { &p->q, 0 }, { &p->k, 0 }, 1, false, false));
+    SS_CUDA_LAUNCH(c->q->device->context, (ss_attention_softmax<real>), row_blocks(c->at),
+                   ss_row_threads(c->at.keys), 0, c->q->stream, c->at);
+    if (!p->o.data) return SS_OK;
+    return product(c, GATHER, c->at.p, { &p->o, 0 }, { &p->v, 0 }, 1, p->accumulate_o, false);
+}
+
+/* u = q_t k' + q k_t' */
+template <typename real> static ss_status tangent_scores(attention_call<real> *c, int64_t lane)
+{
+    const ss_attention *p = c->p;
+    real               *u = c->at.u;
+    if (p->q_t.data) SS_RETURN(product(c, SCORES, u, { &p->q_t, lane }, { &p->k, 0 }, 1, false, true));
+    if (p->k_t.data)
+        SS_RETURN(product(c, SCORES, u, { &p->q, 0 }, { &p->k_t, lane }, 1, p->q_t.data != nullptr, true));
+    return SS_OK;
+}
+
+template <typename real> static ss_status tangent_forward(attention_call<real> *c)
+{
+    const ss_attention *p = c->p;
+    SS_RETURN(product(c, SCORES, c->at.p, { &p->q, 0 }, { &p->k, 0 }, 1, false, false));
+    for (int64_t lane = 0; lane < c->lanes; lane++) {
+        if (c->of_scores) SS_RETURN(tangent_scores(c, lane));
+        SS_RETURN(change_scores<ss_tangent_scores>(c, lane, false, c->of_scores, false));
+        if (!p->o_t.data) continue;
+        if (c->of_scores)
+            SS_RETURN(product(c, GATHER, c->at.u, { &p->o_t, lane }, { &p->v, 0 }, 1, p->accumulate_o, true));
+        if (c->values_t)
+            SS_RETURN(product(c, GATHER, c->at.p, { &p->o_t, lane }, { &p->v_t, lane }, 1,
+                              p->accumulate_o || c->of_scores, true));
+    }
+    return SS_OK;
+}
+
+template <typename real> static ss_status backward(attention_call<real> *c)
+{
+    const ss_attention *p = c->p;
+    const bool          to_scores = p->q_a.data || p->k_a.data;
+    const bool          tangent = p->o_a.lane_stride != 0; /* of a Gauss-Newton product, as in linear maps */
+    SS_RETURN(product(c, SCORES, c->at.p, { &p->q, 0 }, { &p->k, 0 }, 1, false, false));
+    for (int64_t lane = 0; lane < c->lanes; lane++) {
+        const operand o_a = { &p->o_a, lane };
+        if (to_scores) SS_RETURN(product(c, SCORES, c->at.u_a, o_a, { &p->v, 0 }, 1, false, tangent));
+        SS_RETURN(change_scores<ss_adjoint_scores>(c, lane, to_scores, false, false));
+        if (p->q_a.data)
+            SS_RETURN(product(c, GATHER, c->at.u_a, { &p->q_a, lane }, { &p->k, 0 }, p->scale,
+                              p->accumulate_q, tangent));
+        if (p->k_a.data)
+            SS_RETURN(
+                product(c, SPREAD, c->at.u_a, { &p->q, 0 }, { &p->k_a, lane }, p->scale, true, tangent));
+        if (p->v_a.data) SS_RETURN(product(c, SPREAD, c->at.p, o_a, { &p->v_a, lane }, 1, true, tangent));
+    }
+    return SS_OK;
+}
+
+/* P_t and U_at of one lane. */
+template <typename real> static ss_status second_scores(attention_call<real> *c, int64_t lane, bool to_scores)
+{
+    const ss_attention *p = c->p;
+    if (c->of_scores) SS_RETURN(tangent_scores(c, lane));
+    if (to_scores && p->o_at.data)
+        SS_RETURN(product(c, SCORES, c->at.x, { &p->o_at, lane }, { &p->v, 0 }, 1, false, true));
+    if (to_scores && c->values_t)
+        SS_RETURN(
+            product(c, SCORES, c->at.x, { &p->o_a, 0 }, { &p->v_t, lane }, 1, p->o_at.data != nullptr, true));
+    return change_scores<ss_second_scores>(c, lane, c->of_scores && to_scores, c->of_scores, to_scores);
+}
+
+template <typename real> static ss_status tangent_backward(attention_call<real> *c)
+{
+    const ss_attention *p = c->p;
+    const bool          to_scores = p->q_at.data || p->k_at.data, moves = c->of_scores;
+    SS_RETURN(product(c, SCORES, c->at.p, { &p->q, 0 }, { &p->k, 0 }, 1, false, false));
+    if (moves && to_scores) {
+        SS_RETURN(product(c, SCORES, c->at.u_a, { &p->o_a, 0 }, { &p->v, 0 }, 1, false, false));
+        SS_RETURN(change_scores<ss_adjoint_scores>(c, 0, true, false, false));
+    }
+    for (int64_t lane = 0; lane < c->lanes; lane++) {
+        const operand q_at = { &p->q_at, lane }, k_at = { &p->k_at, lane }, v_at = { &p->v_at, lane };
+        SS_RETURN(second_scores(c, lane, to_scores));
+        if (p->q_at.data)
+            SS_RETURN(product(c, GATHER, c->at.x, q_at, { &p->k, 0 }, p->scale, p->accumulate_q, true));
+        if (p->q_at.data && moves && p->k_t.data)
+            SS_RETURN(product(c, GATHER, c->at.u_a, q_at, { &p->k_t, lane }, p->scale, true, true));
+        if (p->k_at.data) SS_RETURN(product(c, SPREAD, c->at.x, { &p->q, 0 }, k_at, p->scale, true, true));
+        if (p->k_at.data && moves && p->q_t.data)
+            SS_RETURN(product(c, SPREAD, c->at.u_a, { &p->q_t, lane }, k_at, p->scale, true, true));
+        if (p->v_at.data && moves)
+            SS_RETURN(product(c, SPREAD, c->at.u, { &p->o_a, 0 }, v_at, 1, true, true));
+        if (p->v_at.data && p->o_at.data)
+            SS_RETURN(product(c, SPREAD, c->at.p, { &p->o_at, lane }, v_at, 1, true, true));
+    }
+    return SS_OK;
+}
+
+/* ---- Through all blocks ---- */
+
+/* Query rows from the last to the first, of one chunk. */
+template <typename real> static ss_status run_chunk(attention_call<real> *c)
+{
+    const ss_attention       *p = c->p;
+    ss_attention_block<real> &w = c->at;
+    const int64_t             blocks = ss_cuda_blocks(w.tokens, c->plan.rows);
+    for (int64_t block = blocks - 1; block >= 0; block--) {
+        w.row_0 = block * c->plan.rows;
+        w.rows = ss_min64(c->plan.rows, w.tokens - w.row_0);
+        w.key_0 = ss_max64(0, w.row_0 + w.low + 1);
+        w.keys = ss_min64(w.row_0 + w.rows + w.high, w.tokens) - w.key_0;
+        w.ld = ss_attention_multiple(w.keys, 4);
+        w.raw = true;
+        switch (p->sweep) {
+        case SS_FORWARD: SS_RETURN(forward(c)); break;
+        case SS_TANGENT_FORWARD: SS_RETURN(tangent_forward(c)); break;
+        case SS_BACKWARD: SS_RETURN(backward(c)); break;
+        default: SS_RETURN(tangent_backward(c)); break;
+        }
+    }
+    return SS_OK;
+}
+
+/* Outputs that are sums over blocks, or that get no term at all, begin as zeros. */
+template <typename real> static ss_status clear_outputs(const attention_call<real> *c, bool *nothing)
+{
+    const ss_attention *p = c->p;
+    const bool          moves = c->of_scores || c->values_t || p->o_at.data;
+    *nothing = false;
+    switch (p->sweep) {
+    case SS_TANGENT_FORWARD:
+        if (!c->of_scores && !c->values_t) SS_RETURN(clear(c, &p->o_t, p->accumulate_o));
+        *nothing = !c->of_scores && !c->values_t && !p->saved_t;
+        break;
+    case SS_BACKWARD:
+        SS_RETURN(clear(c, &p->k_a, p->accumulate_k));
+        SS_RETURN(clear(c, &p->v_a, p->accumulate_v));
+        break;
+    case SS_TANGENT_BACKWARD:
+        SS_RETURN(clear(c, &p->k_at, p->accumulate_k));
+        SS_RETURN(clear(c, &p->v_at, p->accumulate_v));
+        if (!moves) SS_RETURN(clear(c, &p->q_at, p->accumulate_q));
+        *nothing = !moves;
+        break;
+    default: break;
+    }
+    return SS_OK;
+}
+
+template <typename real> static ss_status run(attention_call<real> *c)
+{
+    ss_attention_block<real>  &w = c->at;
+    const ss_attention_blocks &plan = c->plan;
+    real                     **to[] = { &w.p, &w.t, &w.u_a, &w.u, &w.x }; /* in the order of the bits */
+    real                      *next = static_cast<real *>(c->p->workspace);
+    bool                       nothing;
+    SS_RETURN(clear_outputs(c, &nothing));
+    if (nothing) return SS_OK;
+    for (int i = 0; i < SS_SCORES_COUNT; i++) {
+        if (!(plan.buffers >> i & 1)) continue;
+        *to[i] = next;
+        next += plan.buffer;
+    }
+    for (w.batch_0 = 0; w.batch_0 < c->p->q.batch; w.batch_0 += plan.batch)
+        for (w.key_head_0 = 0; w.key_head_0 < c->p->k.heads; w.key_head_0 += plan.key_heads)
+            for (w.member_0 = 0; w.member_0 < w.group; w.member_0 += plan.members) {
+                w.batch = ss_min64(plan.batch, c->p->q.batch - w.batch_0);
+                w.key_heads = ss_min64(plan.key_heads, c->p->k.heads - w.key_head_0);
+                w.members = ss_min64(plan.members, w.group - w.member_0);
+                SS_RETURN(run_chunk(c));
+            }
+    return SS_OK;
 }
 
 /* ---- Checks ---- */
 
-static bool fits(const ss_heads *h, const ss_attention_work *w, int64_t heads)
+static bool fits(const ss_heads *h, const ss_heads *like)
 {
-    return !h->data ||
-           (h->batch == w->batch && h->tokens == w->tokens && h->heads == heads && h->dim == w->dim);
+    return !h->data || (h->batch == like->batch && h->tokens == like->tokens && h->heads == like->heads &&
+                        h->dim == like->dim);
 }
 
-static ss_attention_work describe(const ss_attention *p)
+template <typename real>
+static attention_call<real> describe(ss_backend *b, ss_queue *q, const ss_attention *p)
 {
-    ss_attention_work w = {};
-    const bool        scores = p->q_t.data || p->k_t.data, second = p->sweep == SS_TANGENT_BACKWARD;
-    w.p = *p;
-    w.batch = p->q.batch;
-    w.tokens = p->q.tokens;
-    w.heads = p->q.heads;
-    w.key_heads = p->k.heads;
-    w.dim = p->q.dim;
-    w.lanes = p->sweep == SS_FORWARD ? 1 : p->lanes;
-    w.rows = w.batch * w.heads * w.tokens;
-    w.second = second;
-    w.plain = p->o_a.data && (!second || scores || p->v_t.data);
-    w.of_scores = scores && (second ? w.plain : p->o_t.data || p->saved_t);
-    w.values_t = p->v_t.data && (second ? w.plain : p->o_t.data != nullptr);
-    return w;
+    using points = ss_attention_points<real>;
+    attention_call<real> c = {};
+    const bool           scores = p->q_t.data || p->k_t.data, second = p->sweep == SS_TANGENT_BACKWARD;
+    c.b = b;
+    c.q = q;
+    c.p = p;
+    c.plan = ss_attention_cut(p);
+    c.lanes = p->sweep == SS_FORWARD ? 1 : p->lanes;
+    c.of_scores = scores && (second ? p->o_a.data != nullptr : p->o_t.data || p->saved_t);
+    c.values_t = p->v_t.data && (second ? p->o_a.data : p->o_t.data) != nullptr;
+    c.at.L = static_cast<real *>(p->saved);
+    c.at.mu = static_cast<real *>(p->saved_t);
+    c.at.tokens = p->q.tokens;
+    c.at.heads = p->q.heads;
+    c.at.group = p->q.heads / p->k.heads;
+    c.at.low = points::attention_low(p->window, p->q.tokens);
+    c.at.high = points::attention_high(p->causal, p->q.tokens);
+    c.at.mask = p->mask;
+    c.at.p_at = p->o_at.data || c.values_t;
+    c.at.scale = (real)p->scale;
+    c.at.cap = (real)p->cap;
+    return c;
 }
 
 template <typename real> ss_status ss_cuda_attention(ss_backend *b, ss_queue *q, const ss_attention *p)
 {
-    ss_attention_work w = describe(p);
-    const ss_heads   *queries[] = { &p->q, &p->o, &p->q_t, &p->o_t, &p->q_a, &p->o_a, &p->q_at, &p->o_at };
-    const ss_heads   *keys[] = { &p->k, &p->v, &p->k_t, &p->v_t, &p->k_a, &p->v_a, &p->k_at, &p->v_at };
+    const ss_heads *queries[] = { &p->o, &p->q_t, &p->o_t, &p->q_a, &p->o_a, &p->q_at, &p->o_at };
+    const ss_heads *keys[] = { &p->v, &p->k_t, &p->v_t, &p->k_a, &p->v_a, &p->k_at, &p->v_at };
     bool good = p->q.data && p->k.data && (p->saved || p->sweep == SS_FORWARD) && ss_attention_is_complete(p);
-    good = good && w.key_heads > 0 && w.heads % w.key_heads == 0 && w.lanes >= 1;
-    for (int i = 0; i < 8; i++)
-        good = good && fits(queries[i], &w, w.heads) && fits(keys[i], &w, w.key_heads);
-    if (!good)
+    good = good && p->k.heads > 0 && p->q.heads % p->k.heads == 0 && p->lanes >= (p->sweep != SS_FORWARD);
+    good = good && p->k.batch == p->q.batch && p->k.tokens == p->q.tokens && p->k.dim == p->q.dim;
+    for (int i = 0; i < 7; i++) good = good && fits(queries[i], &p->q) && fits(keys[i], &p->k);
+    const bool empty = p->q.batch == 0 || p->q.tokens == 0 || p->q.dim == 0;
+    good = good && p->q.tokens <= INT32_MAX / 8; /* row kernels count keys in 32 bits */
+    if (!good || (!empty && !p->workspace))
         return ss_fail(b->context, SS_ERROR_INTERNAL,
                        "attention: sweep %d lacks an operand, or shapes differ", (int)p->sweep);
     SS_RETURN(ss_cuda_enter(b, &q));
-    if (w.batch == 0 || w.tokens == 0 || w.dim == 0) return SS_OK;
-    return p->sweep == SS_FORWARD || p->sweep == SS_TANGENT_FORWARD ? forward<real>(q, &w)
-                                                                    : ss_cuda_attention_back<real>(q, &w);
+    if (empty) return SS_OK;
+    attention_call<real> c = describe<real>(b, q, p);
+    return run(&c);
 }
 SS_CUDA_INSTANTIATE(attention)

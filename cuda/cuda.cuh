@@ -9,6 +9,7 @@
  *     one file per family of primitives: convert gemm pointwise norm loss elementwise
  *                     rows rope router attention vectors eigen
  *     map.cuh, reduce.cuh, columns.cuh    patterns that several families share
+ *     attention_rows.cuh                  what attention.cu does between its products
  *
  * All backends that one context opens on one device (both real types) share a record of the device, whose
  * queue is their default queue: work of either real type is ordered without synchronisation. A primitive
@@ -160,6 +161,7 @@ static inline int64_t ss_cuda_blocks(int64_t n, int64_t block)
     row(ss_status, poison, (ss_backend *, ss_queue *, void *, int64_t)) \
     row(ss_status, convert, (ss_backend *, ss_queue *, void *, ss_real, const void *, ss_type, int64_t, double, \
                              double)) \
+    row(int64_t, attention_workspace, (ss_backend *, const ss_attention *)) \
     row(ss_status, symmetric_eigen, (ss_backend *, ss_queue *, int64_t, double *, bool, double *))
 /* clang-format on */
 

@@ -19,7 +19,11 @@
  *                       v_at = P_t' o_a + P' o_at
  *
  * where f is the soft cap c tanh(u / c), f' and f'' its derivatives (1 and 0 without a cap). The rows of P,
- * P_t, U_a, U_at exist tile by tile only; L, mu, D and D_t are all that is kept of them.
+ * P_t, U_a, U_at exist tile by tile only (CPU) or for a few queries at a time (CUDA); L and mu are all that
+ * is kept of them. Who has a row as a whole takes D and D_t as sums over it, and U_at from U_a:
+ *
+ *     D    = sum_j P P_a         D_t = sum_j (U_t U_a + P P_at)
+ *     U_at = (-2 t U_t / c + f' U_t - mu) U_a + f' P (P_at - D_t),     t = tanh(U / c)
  *
  * The header holds no include guard: every inclusion defines one set. Before it, define
  *
@@ -96,4 +100,13 @@ SS_ATTENTION_QUALIFIER SS_ATTENTION_REAL SS_ATTENTION(attention_u_at)(SS_ATTENTI
                                                                       SS_ATTENTION_REAL s_at)
 {
     return SS_ATTENTION(attention_bend)(t, c) * u_t * s_a + SS_ATTENTION(attention_slope)(t) * s_at;
+}
+
+/* The same from U_a, for a row that is there as a whole; cap 0 = none, then t = 0 */
+SS_ATTENTION_QUALIFIER SS_ATTENTION_REAL SS_ATTENTION(attention_u_at_of_row)(
+    SS_ATTENTION_REAL t, SS_ATTENTION_REAL cap, SS_ATTENTION_REAL u_t, SS_ATTENTION_REAL mu,
+    SS_ATTENTION_REAL u_a, SS_ATTENTION_REAL p, SS_ATTENTION_REAL p_at, SS_ATTENTION_REAL D_t)
+{
+    const SS_ATTENTION_REAL slope = SS_ATTENTION(attention_slope)(t), bend = cap > 0 ? -2 * t / cap : 0;
+    return ((slope + bend) * u_t - mu) * u_a + slope * p * (p_at - D_t);
 }

@@ -174,7 +174,7 @@ typedef struct ss_loss {
     ss_matrix x_at;  /* [lanes] */
 } ss_loss;
 
-/* ---- Attention (reference 4.1): second order, tiled, nothing of size tokens x tokens ----
+/* ---- Attention (reference 4.1): second order, nothing of size tokens x tokens ----
  * A tensor [batch, tokens, heads, dim] with unit stride in dim; data == NULL: absent. */
 typedef struct ss_heads {
     void   *data;                                                 /* device; the backend's real type */
@@ -201,8 +201,9 @@ typedef struct ss_heads {
  *                    k; o_a without any tangent is not read
  *
  * Deterministic, without atomics: an adjoint is summed in an order that depends on the shape alone.
- * `workspace` holds the row statistic D = rowsum(o_a o), of all lanes in BACKWARD, and the tangents of D;
- * it may be absent when v_a or v_at alone is wanted. */
+ * `workspace` is what the backend asks for (attention_workspace): the CPU keeps D there, of all lanes in
+ * BACKWARD, and the tangents of D; CUDA blocks of scores. On the CPU it may be absent where no adjoint of the
+ * scores is wanted. */
 typedef struct ss_attention {
     ss_sweep       sweep;
     int64_t        lanes;
@@ -218,13 +219,8 @@ typedef struct ss_attention {
     void          *saved;                  /* device [batch, heads, tokens]: L */
     void          *saved_t;                /* device [lanes, batch, heads, tokens]: mu */
     int64_t        saved_t_stride;         /* elements between lanes of saved_t */
-    void          *workspace; /* device, ss_attention_workspace() reals; BACKWARD and TANGENT_BACKWARD */
+    void          *workspace;              /* device, as many reals as attention_workspace says */
 } ss_attention;
-/* Reals of workspace: D, and per lane its tangent. */
-static inline int64_t ss_attention_workspace(int64_t batch, int64_t heads, int64_t tokens, int64_t lanes)
-{
-    return batch * heads * tokens * (1 + lanes);
-}
 /* Are the operands there that a sweep cannot do without, beside q, k and L? */
 static inline bool ss_attention_is_complete(const ss_attention *p)
 {
@@ -362,6 +358,9 @@ typedef struct ss_backend_class {
     ss_status (*rope)(ss_backend *b, ss_queue *q, int64_t lanes, bool inverse, const ss_matrix *table,
                       const ss_heads *x, bool accumulate, const ss_heads *y);
     ss_status (*attention)(ss_backend *b, ss_queue *q, const ss_attention *p);
+    /* Reals of ss_attention.workspace: a function of sweep, lanes, shapes of q and k, causal, window and cap,
+     * which grows with the tokens at most linearly; no address is looked at. */
+    int64_t (*attention_workspace)(ss_backend *b, const ss_attention *p);
     ss_status (*router)(ss_backend *b, ss_queue *q, const ss_router *p);
     /* z[i, :] := alpha c[i] x[i, :] + beta z[i, :]; c rows x 1 */
     ss_status (*row_scale)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *c,

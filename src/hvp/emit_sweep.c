@@ -276,7 +276,7 @@ static ss_status add_workspace(emitter *e, const batch_map *m, const ss_node *no
     int64_t   lanes = laned ? e->program->options.lanes : 1, count, bytes;
     int32_t   buffer;
     if (!node->op->workspace) return SS_OK;
-    count = node->op->workspace(node, sweep, m->samples, lanes);
+    count = node->op->workspace(node, e->program->backend, sweep, m->samples, lanes);
     if (count == 0) return SS_OK;
     if (!ss_mul64(count, e->real_size, &bytes))
         SS_FAIL(e->program->context, SS_ERROR_REFUSED, "the workspace of %s overflows 63 bits", node->name);

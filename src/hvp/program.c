@@ -44,13 +44,15 @@ static double list_flops(const ss_step_list *list)
 }
 
 /* What the steps without matrix products read and write for one vector, every operand once; the others are
- * bound by their flops. */
+ * bound by their flops, and by what they move besides (scores of attention). */
 static double list_bytes(const ss_program *p, const ss_step_list *list)
 {
     double bytes = 0;
     for (int64_t i = 0; i < list->count; i++) {
         const ss_step *step = &list->steps[i];
-        if (step->dropped || step->flops > 0) continue;
+        if (step->dropped) continue;
+        bytes += step->bytes;
+        if (step->flops > 0) continue;
         for (int32_t j = 0; j < step->n_operands; j++) {
             const ss_operand *operand = &p->operands[step->first_operand + j];
             int64_t           count = 1;

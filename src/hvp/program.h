@@ -98,6 +98,7 @@ typedef struct ss_step {
     bool           at_point;      /* PLACE: theta + step direction; false: theta (kinks compare the two) */
     bool           laned;         /* the step works on all lanes */
     double         flops;         /* of matrix products, for one lane */
+    double         bytes;         /* moved beside the operands, for one lane */
     int64_t        first_operand; /* in ss_program.operands */
     int32_t        n_operands;
     ss_mask        have;    /* of sweeps: tangents and adjoints that exist and are not zero */

@@ -30,6 +30,9 @@ static bool prune_sweep(ss_program *p, ss_step *step)
     step->flops = step->node->op->flops
                       ? step->node->op->flops(step->node, step->sweep, step->samples, step->have, want)
                       : 0;
+    if (step->node->op->bytes)
+        step->bytes =
+            step->node->op->bytes(step->node, p->backend, step->sweep, step->samples, step->have, want);
     return true;
 }
 

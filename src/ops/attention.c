@@ -6,6 +6,7 @@
  * D = o_a . o and P_a = o_a v', so that q_a and k_a read v and o; v_a = P' o_a reads neither. P_t exists
  * where q or k has a tangent: it reads mu, and multiplies P_a - D; D_t = o_at . o + o_a . o_t needs o_t
  * wherever o_a meets any tangent. */
+#include "backend/attention_blocks.h"
 #include "ops/frame.h"
 
 enum { Q = SS_X, K, V, MASK };
@@ -111,6 +112,14 @@ static const binding bindings[] = {
     { SS_ADJOINT_TANGENT, SS_Y, offsetof(ss_attention, o_at) },
 };
 
+static ss_attention attributes_of(const ss_node *node, ss_sweep which)
+{
+    const ss_attributes *a = &node->attributes;
+    return (ss_attention){
+        .sweep = which, .scale = a->scale, .cap = a->cap, .causal = a->causal, .window = a->window
+    };
+}
+
 static ss_status sweep(const ss_call *call, ss_sweep which)
 {
     static const ss_derivative results[SS_SWEEP_COUNT] = { [SS_FORWARD] = SS_PRIMAL,
@@ -120,10 +129,7 @@ static ss_status sweep(const ss_call *call, ss_sweep which)
     ss_status                  status = SS_OK;
     ss_frame                   f;
     ss_derivative              d = results[which];
-    const ss_attributes       *a = &call->node->attributes;
-    ss_attention               p = {
-                      .sweep = which, .scale = a->scale, .cap = a->cap, .causal = a->causal, .window = a->window
-    };
+    ss_attention               p = attributes_of(call->node, which);
     SS_TRY(ss_frame_begin(&f, &ss_op_attention, which, call));
     if (f.writes == 0) return SS_OK;
     for (size_t i = 0; i < sizeof bindings / sizeof *bindings; i++)
@@ -155,39 +161,82 @@ static double scores(const ss_node *node)
     return all - left_out;
 }
 
-/* Two flops per multiply-add: products with one factor of the scores' extent, the row statistics left out
- * (reference 4.1; a backend that takes two passes back makes some products twice). */
-static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
+/* Products with one factor of the scores' extent, of one sweep. In blocks of scores that lie in memory, each
+ * makes or reads one, and some add to one; what lies between the products reads and writes them. */
+typedef struct work {
+    int products, accesses; /* accesses: reads and writes of an element */
+} work;
+
+static work count(const ss_node *node, ss_sweep sweep, ss_mask have, ss_mask want)
 {
     const bool q_t = have & SS_BIT(SS_TANGENT, Q), k_t = have & SS_BIT(SS_TANGENT, K);
     const bool v_t = have & SS_BIT(SS_TANGENT, V), s_t = q_t || k_t;
     const bool o_a = have & SS_BIT(SS_ADJOINT, SS_Y), o_at = have & SS_BIT(SS_ADJOINT_TANGENT, SS_Y);
-    int        products = needs(node, sweep, have, want) != 0; /* the scores themselves */
-    if (products == 0) return 0;
+    work       w = { .products = 1 /* the scores themselves */ };
+    int        between = 2, sums = 0; /* P from them */
+    if (needs(node, sweep, have, want) == 0) return (work){ 0 };
     if (sweep == SS_FORWARD) {
-        products += (want & SS_BIT(SS_PRIMAL, SS_Y)) != 0;
+        w.products += (want & SS_BIT(SS_PRIMAL, SS_Y)) != 0;
     } else if (sweep == SS_TANGENT_FORWARD) {
         const bool y = want & SS_BIT(SS_TANGENT, SS_Y);
-        products += q_t + k_t + (y && s_t) + (y && v_t);
+        w.products += q_t + k_t + (y && s_t) + (y && v_t);
+        between += 2 * s_t;
+        sums = q_t && k_t;
     } else {
         ss_derivative d = sweep == SS_BACKWARD ? SS_ADJOINT : SS_ADJOINT_TANGENT;
         const bool    q = want & SS_BIT(d, Q), k = want & SS_BIT(d, K), v = want & SS_BIT(d, V);
-        if (sweep == SS_BACKWARD)
-            products += (q || k) + q + k + v;
-        else {
+        if (sweep == SS_BACKWARD) {
+            w.products += (q || k) + q + k + v;
+            between += 2 * (q || k);
+        } else {
             const bool moves = o_a && s_t;
-            if (moves) products += q_t + k_t + (q || k) + v + (q && k_t) + (k && q_t);
-            if (q || k) products += o_at + (o_a && v_t) + q + k;
-            if (v) products += o_at;
+            if (moves) w.products += q_t + k_t + (q || k) + v + (q && k_t) + (k && q_t);
+            if (q || k) w.products += o_at + (o_a && v_t) + q + k;
+            if (v) w.products += o_at;
+            between += (q || k ? 2 : 0) + (moves ? 2 : 0) + (moves && (q || k) ? 4 : 0);
+            sums = (moves && q_t && k_t) + ((q || k) && o_at && o_a && v_t);
         }
     }
-    return 2.0 * products * scores(node) * (double)(samples * node->attributes.heads * node->output_shape[2]);
+    w.accesses = w.products + between + sums;
+    return w;
 }
 
-static int64_t workspace(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes)
+/* Two flops per multiply-add, the row statistics left out (reference 4.1): what there is to compute. One that
+ * works in blocks also makes scores that nobody sees. */
+static double flops(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want)
 {
-    if (sweep != SS_BACKWARD && sweep != SS_TANGENT_BACKWARD) return 0;
-    return ss_attention_workspace(samples, node->attributes.heads, node->output_shape[0], lanes);
+    return 2.0 * count(node, sweep, have, want).products * scores(node) *
+           (double)(samples * node->attributes.heads * node->output_shape[2]);
+}
+
+/* For backends: everything but the operands' data. */
+static ss_attention shape_of(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes)
+{
+    ss_attention p = attributes_of(node, sweep);
+    p.lanes = lanes;
+    p.q = (ss_heads){ .batch = samples, .tokens = node->output_shape[0], .dim = node->output_shape[2] };
+    p.k = p.v = p.q;
+    p.q.heads = node->attributes.heads;
+    p.k.heads = p.v.heads = node->attributes.key_heads;
+    return p;
+}
+
+/* On a device scores lie in memory, of which its second cache may take some; the processor's tiles stay in
+ * its caches. */
+static double bytes(const ss_node *node, const ss_backend *backend, ss_sweep sweep, int64_t samples,
+                    ss_mask have, ss_mask want)
+{
+    const ss_attention p = shape_of(node, sweep, samples, 1);
+    if (backend->class->space == SS_MEMORY_HOST) return 0;
+    return count(node, sweep, have, want).accesses * ss_attention_area(&p) *
+           (double)ss_real_size(backend->real);
+}
+
+static int64_t workspace(const ss_node *node, ss_backend *backend, ss_sweep sweep, int64_t samples,
+                         int64_t lanes)
+{
+    const ss_attention p = shape_of(node, sweep, samples, lanes);
+    return backend->class->attention_workspace(backend, &p);
 }
 
 const ss_op ss_op_attention = { .name = "attention",
@@ -196,4 +245,5 @@ const ss_op ss_op_attention = { .name = "attention",
                                 .needs = needs,
                                 .sweep = sweep,
                                 .flops = flops,
+                                .bytes = bytes,
                                 .workspace = workspace };

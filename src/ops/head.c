@@ -136,8 +136,10 @@ int64_t ss_head_laned_buffers(const ss_node *node, ss_sweep sweep)
     return (sweep == SS_TANGENT_FORWARD ? 1 : 2) + ss_head_capped(node);
 }
 
-static int64_t workspace(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes)
+static int64_t workspace(const ss_node *node, ss_backend *backend, ss_sweep sweep, int64_t samples,
+                         int64_t lanes)
 {
+    (void)backend;
     return ss_head_chunk(node, samples * ss_head_rows(node)) * ss_head_classes(node) *
            (ss_head_plain_buffers(node, sweep) + lanes * ss_head_laned_buffers(node, sweep));
 }

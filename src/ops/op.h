@@ -116,13 +116,18 @@ typedef struct ss_op {
     /* Floating-point operations of the matrix products of a sweep for `samples` samples and the given
      * outputs; NULL = it has none. */
     double (*flops)(const ss_node *node, ss_sweep sweep, int64_t samples, ss_mask have, ss_mask want);
+    /* Bytes that a sweep with matrix products moves on `backend` beside its operands, so many that they
+     * count; NULL = none. */
+    double (*bytes)(const ss_node *node, const ss_backend *backend, ss_sweep sweep, int64_t samples,
+                    ss_mask have, ss_mask want);
     /* Do the sides of zero of input 0's elements decide a branch? NULL or false = smooth. */
     bool (*kinked)(const ss_node *node);
     bool kinks_of_output; /* it is the sides of zero of the output that tell the branch (a router's choice) */
-    /* Reals of SS_WORKSPACE that a sweep wants for `samples` samples and `lanes` lanes (1 in FORWARD and in
-     * an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep. `needs` does not
-     * name it: it is there whenever this is not 0. */
-    int64_t (*workspace)(const ss_node *node, ss_sweep sweep, int64_t samples, int64_t lanes);
+    /* Reals of SS_WORKSPACE that a sweep wants on `backend` for `samples` samples and `lanes` lanes (1 in
+     * FORWARD and in an unlaned BACKWARD); NULL = none. Contents are undefined at the start of the sweep.
+     * `needs` does not name it: it is there whenever this is not 0. */
+    int64_t (*workspace)(const ss_node *node, ss_backend *backend, ss_sweep sweep, int64_t samples,
+                         int64_t lanes);
     /* Is the input's adjoint the output's, unchanged (a residual)? Then it may take over its memory instead
      * of being copied. NULL = of no input. */
     bool (*passes)(const ss_node *node, int32_t input);

@@ -48,7 +48,7 @@ const ss_field ss_plan_fields[] = {
     FIELD(INTEGER, n_body, "steps once per product"),
     FIELD(REAL, flops_prologue, "of matrix products"),
     FIELD(REAL, flops_body, "per product of one vector"),
-    FIELD(REAL, bytes_body, "moved per product by steps without matrix products"),
+    FIELD(REAL, bytes_body, "moved per product by steps without matrix products and by scores of attention"),
     FIELD(REAL, flops_gradient, "of a gradient, the unit of the ratios"),
     FIELD(INTEGER, bytes_weights, "weights in the real type"),
     FIELD(INTEGER, bytes_cache, "what stays between products"),

@@ -27,13 +27,15 @@ static const attention_case cases[] = {
     { 3, 49, 2, 2, 40, true, 0, 0, LEFT },
 };
 
-/* Fewer and smaller in brief and on other devices, which may be emulated: tiles there are 64 and 32 tokens
- * long, and 16 for short sequences; slices of columns 32, 64 or 128 wide. */
+/* Fewer and smaller in brief and on other devices, which may be emulated: blocks there are up to 32 queries
+ * long, of a few heads at a time; on a real one 256, of all heads here. */
 static const attention_case small_cases[] = {
     { 1, 1, 1, 1, 1, false, 0, 0, NO_PADDING },    { 2, 5, 2, 1, 3, true, 0, 0, NO_PADDING },
     { 1, 70, 2, 1, 33, true, 40, 1.5, LEFT },      { 1, 66, 1, 1, 80, true, 0, 0, RIGHT },
     { 1, 40, 1, 1, 256, false, 0, 3, NO_PADDING }, { 2, 35, 2, 2, 17, false, 0, 0, A_WHOLE_SAMPLE },
     { 1, 130, 1, 1, 7, true, 1, 0, NO_PADDING },   { 1, 12, 3, 3, 100, false, 4, 0, NO_PADDING },
+    { 3, 40, 4, 2, 12, true, 0, 0, LEFT },         { 1, 70, 6, 3, 5, true, 30, 0, RIGHT },
+    { 5, 9, 6, 3, 4, true, 0, 0, NO_PADDING },     { 1, 300, 1, 1, 4, true, 0, 0, NO_PADDING },
 };
 
 /* ---- Operands on the host ---- */
@@ -141,6 +143,7 @@ typedef struct bench {
     heads        laned_y_a, out[3]; /* of a Gauss-Newton product; q_a, k_a, v_a or q_at ... */
     tensor       saved, saved_t;
     void        *mask, *workspace;
+    int64_t      workspace_count; /* reals */
 } bench;
 
 static heads place(const bench *b, int layout, int kind, int64_t lanes, const double *values)
@@ -167,15 +170,18 @@ static bench set_up(device *d, operands *o, int layout)
     for (int i = 0; i < 3; i++) b.out[i] = place(&b, layout + i + 1, i, LANES, NULL);
     b.saved = tensor_output(d, 1, 1, o->rows, o->rows, 0);
     b.saved_t = tensor_output(d, LANES, 1, o->rows, o->rows, o->rows + 3);
-    int64_t size = ss_attention_workspace(o->s.batch, o->s.heads, o->s.tokens, LANES);
-    b.workspace = device_allocate(d, size * (int64_t)ss_real_size(d->real));
-    ss_test_require(d->b->class->poison(d->b, NULL, b.workspace, size * (int64_t)ss_real_size(d->real)));
     if (o->s.mask) b.mask = device_bytes(d, o->mask, o->s.batch * o->s.tokens * 8);
     b.p = (ss_attention){ .lanes = LANES, .scale = o->s.scale, .cap = o->s.cap, .causal = o->s.causal };
     b.p.window = o->s.window;
     b.p.mask = b.mask;
     b.p.q = b.q.h, b.p.k = b.k.h, b.p.v = b.v.h;
     b.p.saved = b.saved.m.data;
+    /* Exactly what each sweep asks for, all in one: the largest. Beyond that it is not allocated. */
+    for (int sweep = SS_FORWARD; sweep <= SS_TANGENT_BACKWARD; sweep++) {
+        b.p.sweep = (ss_sweep)sweep;
+        b.workspace_count = ss_max64(b.workspace_count, d->b->class->attention_workspace(d->b, &b.p));
+    }
+    b.workspace = device_allocate(d, b.workspace_count * (int64_t)ss_real_size(d->real));
     b.p.workspace = b.workspace;
     return b;
 }
@@ -193,7 +199,9 @@ static void tear_down(bench *b)
 
 static void run(bench *b, ss_sweep sweep)
 {
+    int64_t bytes = b->workspace_count * (int64_t)ss_real_size(b->d->real);
     b->p.sweep = sweep;
+    ss_test_require(b->d->b->class->poison(b->d->b, NULL, b->workspace, bytes));
     ss_test_require(b->d->b->class->attention(b->d->b, NULL, &b->p));
 }
 
@@ -434,6 +442,54 @@ Test(attention, same_bits_for_any_thread_count, .init = ss_test_begin, .fini = s
     }
 }
 
+/* Adjoints of a plain gradient, all lanes of the outputs one behind the other, of which the first is used. */
+static void plain_backward(device *d, operands *o, double *all)
+{
+    bench b = set_up(d, o, 0);
+    b.p.o = b.y.h;
+    run(&b, SS_FORWARD);
+    b.p.lanes = 1;
+    b.p.o_a = b.y_a.h;
+    b.p.q_a = b.out[0].h, b.p.k_a = b.out[1].h, b.p.v_a = b.out[2].h;
+    run(&b, SS_BACKWARD);
+    for (int i = 0; i < 3; i++) {
+        heads_get(d, &b.out[i]);
+        memcpy(all, b.out[i].host, (size_t)o->count[i] * sizeof *all);
+        all += o->count[i];
+    }
+    tear_down(&b);
+}
+
+/* Under tf32 the output, its logsumexp and the gradient keep their bits; tangents are off by TF32's rounding
+ * where the device has it. */
+Test(attention, low_precision_is_for_tangents_alone, .init = ss_test_begin, .fini = ss_test_end)
+{
+    enum { FEW = 2048 };
+    static const attention_case c = { 2, 20, 2, 1, 8, true, 0, 0, NO_PADDING };
+    operands                    o = make_operands(&c);
+    double                      plain[2][FEW] = { { 0 } };
+    int64_t                     count;
+    cr_assert_leq(o.count[Q] + 2 * o.count[K], FEW);
+    DEVICE_EACH(d)
+    {
+        if (d.real != SS_FLOAT32) continue;
+        double *exact = all_outputs(&d, &o, &count);
+        plain_backward(&d, &o, plain[0]);
+        d.b->tf32 = true;
+        double *low = all_outputs(&d, &o, &count);
+        plain_backward(&d, &o, plain[1]);
+        cr_expect(memcmp(low, exact, (size_t)o.count[O] * sizeof *low) == 0, "%s: o", d.b->name);
+        cr_expect(memcmp(plain[0], plain[1], sizeof plain[0]) == 0, "%s: a gradient", d.b->name);
+        double worst = deviation(count, low, exact, NULL);
+        cr_expect(worst < 5e-3, "%s: tangents are off by %.3g", d.b->name, worst);
+        cr_expect(device_is_cpu(d.b->name) ? worst == 0 : worst > 1e-5, "%s: tangents are off by %.3g",
+                  d.b->name, worst);
+        ss_free(ss_test_context, exact);
+        ss_free(ss_test_context, low);
+    }
+    free_operands(&o);
+}
+
 /* Scratch that all sweeps leave behind, in doubles, with a backend of its own. */
 static int64_t scratch_of(int64_t tokens)
 {
@@ -466,6 +522,37 @@ Test(attention, memory_is_linear_in_tokens, .init = ss_test_begin, .fini = ss_te
                   (long long)tokens, (long long)now, (long long)before);
         before = now;
     }
+}
+
+/* ... and neither does the workspace, which is all that a device takes. */
+Test(attention, workspace_is_bounded, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const attention_case c = { 2, 70, 4, 2, 8, true, 0, 1.5, NO_PADDING },
+                                first = { 1, 2, 1, 1, 2, true, 0, 0, NO_PADDING };
+    enum { BUFFERS = 5, ROWS = 256 }; /* of a device, whatever the number of tokens */
+    operands o = make_operands(&c), opening = make_operands(&first);
+    DEVICE_EACH(d)
+    {
+        const ss_backend_class *class = d.b->class;
+        ss_attention p = { .lanes = LANES, .causal = true, .cap = 1.5 };
+        for (int64_t tokens = 1; tokens <= 1 << 20; tokens *= 2) {
+            p.q = p.k = (ss_heads){ .batch = 2, .tokens = tokens, .heads = 8, .dim = 64 };
+            for (int sweep = SS_FORWARD; sweep <= SS_TANGENT_BACKWARD; sweep++) {
+                p.sweep = (ss_sweep)sweep;
+                int64_t count = class->attention_workspace(d.b, &p);
+                cr_expect_leq(count, ss_max64((int64_t)24 << 20, BUFFERS * ROWS * tokens), "%lld tokens",
+                              (long long)tokens);
+            }
+        }
+        if (class->space == SS_MEMORY_HOST || device_is_cpu(d.b->name)) continue;
+        int64_t count; /* what the queue keeps for all that follows is there afterwards */
+        ss_free(ss_test_context, all_outputs(&d, &opening, &count));
+        int64_t before = class->memory_available(d.b);
+        ss_free(ss_test_context, all_outputs(&d, &o, &count));
+        cr_expect_eq(class->memory_available(d.b), before, "a sweep took memory of its own");
+    }
+    free_operands(&o);
+    free_operands(&opening);
 }
 
 Test(attention, incomplete_calls_are_refused, .init = ss_test_begin, .fini = ss_test_end)

@@ -111,6 +111,36 @@ fail:
     return status;
 }
 
+static ss_heads heads(const work *w, int number)
+{
+    enum { TOKENS = 6, HEADS = 2, DIM = 2, COUNT = TOKENS * HEADS * DIM };
+    ss_heads h = { .batch = 1, .tokens = TOKENS, .heads = HEADS, .dim = DIM, .batch_stride = COUNT };
+    h.token_stride = HEADS * DIM, h.head_stride = DIM;
+    h.data = w->memory + (int64_t)number * COUNT * (int64_t)ss_real_size(w->b->real);
+    return h;
+}
+
+static ss_status use_attention(work *w)
+{
+    ss_status               status = SS_OK;
+    const ss_backend_class *c = w->b->class;
+    ss_attention p = { .lanes = 1, .scale = 1, .cap = 2, .causal = true, .q = heads(w, 0), .k = heads(w, 1) };
+    p.v = heads(w, 2), p.o = heads(w, 3), p.q_t = heads(w, 4), p.k_t = heads(w, 5), p.v_t = heads(w, 6);
+    p.o_t = heads(w, 7), p.o_a = heads(w, 8), p.o_at = heads(w, 9);
+    p.q_a = p.q_at = heads(w, 10), p.k_a = p.k_at = heads(w, 11), p.v_a = p.v_at = heads(w, 12);
+    p.saved = heads(w, 13).data, p.saved_t = heads(w, 14).data, p.workspace = heads(w, 15).data;
+    SS_TRY(c->zero(w->b, NULL, w->memory, 16 * N * 8));
+    for (int i = SS_FORWARD; i <= SS_TANGENT_BACKWARD; i++) {
+        p.sweep = (ss_sweep)i;
+        int64_t bytes = c->attention_workspace(w->b, &p) * (int64_t)ss_real_size(w->b->real);
+        cr_assert_leq((char *)p.workspace + bytes, w->memory + 16 * N * 8);
+        SS_TRY(c->attention(w->b, NULL, &p));
+    }
+    SS_TRY(c->queue_synchronize(w->b, NULL));
+fail:
+    return status;
+}
+
 static ss_status use_capture(work *w)
 {
     ss_status               status = SS_OK, ended;
@@ -136,6 +166,7 @@ static ss_status use_everything(ss_real real)
     SS_TRY(use_bytes(&w));
     SS_TRY(use_matrices(&w));
     SS_TRY(use_vectors(&w));
+    SS_TRY(use_attention(&w));
     SS_TRY(use_capture(&w));
 fail:
     if (w.b) {

@@ -37,13 +37,16 @@ static ss_status infer(model *m)
 
 Test(attention_op, shapes, .init = ss_test_begin, .fini = ss_test_end)
 {
-    model m = make(4);
+    model       m = make(4);
+    ss_backend *b = NULL;
+    ss_test_require(ss_backend_open(ss_test_context, "cpu", SS_FLOAT64, &b));
     ss_test_require(infer(&m));
     cr_assert(m.node.output_rank == 3 && m.node.output_shape[1] == HEADS && m.node.output_shape[2] == DIM);
     cr_assert_eq(m.node.saved_count, TOKENS * HEADS);
     cr_assert_eq(m.node.saved_tangent_count, TOKENS * HEADS);
-    cr_assert_eq(ss_op_attention.workspace(&m.node, SS_FORWARD, 3, 1), 0);
-    cr_assert_eq(ss_op_attention.workspace(&m.node, SS_TANGENT_BACKWARD, 3, 2), 3 * TOKENS * HEADS * 3);
+    cr_assert_eq(ss_op_attention.workspace(&m.node, b, SS_FORWARD, 3, 1), 0);
+    cr_assert_eq(ss_op_attention.workspace(&m.node, b, SS_TANGENT_BACKWARD, 3, 2), 3 * TOKENS * HEADS * 3);
+    ss_backend_close(b);
 }
 
 Test(attention_op, refusals, .init = ss_test_begin, .fini = ss_test_end)
@@ -93,6 +96,31 @@ Test(attention_op, flops, .init = ss_test_begin, .fini = ss_test_end)
     m.node.attributes.window = 3;
     double seen = 2.0 * (1 + 2 + 3 * (TOKENS - 2)) * HEADS * DIM;
     cr_expect(ss_op_attention.flops(&m.node, SS_FORWARD, 1, 0, SS_BIT(SS_PRIMAL, SS_Y)) == 2 * seen);
+}
+
+/* In memory on a device: a product makes a block of scores or reads it, the second of a sum does both, and
+ * the rows between them are read and written; on the processor they are not. */
+Test(attention_op, bytes, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const char *const names[] = { "cpu", "cpu-check" };
+    model                    m = make(3);
+    ss_mask                  q_t = SS_BIT(SS_TANGENT, SS_X), k_t = SS_BIT(SS_TANGENT, SS_X + 1);
+    ss_mask all = q_t | k_t | SS_BIT(SS_TANGENT, SS_X + 2), y_t = SS_BIT(SS_TANGENT, SS_Y), at = 0;
+    double  block = 4.0 * 3 * HEADS * TOKENS * TOKENS; /* one for all tokens */
+    ss_test_require(infer(&m));
+    for (int i = 0; i < 3; i++) at |= SS_BIT(SS_ADJOINT_TANGENT, SS_X + i);
+    for (int device = 0; device < 2; device++) {
+        ss_backend *b = NULL;
+        ss_test_require(ss_backend_open(ss_test_context, names[device], SS_FLOAT32, &b));
+        double one = device * block;
+        double forward = ss_op_attention.bytes(&m.node, b, SS_TANGENT_FORWARD, 3, all, y_t);
+        cr_expect_eq(forward, 10 * one, "%g of %g", forward / block, one / block);
+        double back =
+            ss_op_attention.bytes(&m.node, b, SS_TANGENT_BACKWARD, 3,
+                                  all | SS_BIT(SS_ADJOINT, SS_Y) | SS_BIT(SS_ADJOINT_TANGENT, SS_Y), at);
+        cr_expect_eq(back, 24 * one, "%g of %g", back / block, one / block);
+        ss_backend_close(b);
+    }
 }
 
 Test(attention_op, rope_refusals, .init = ss_test_begin, .fini = ss_test_end)

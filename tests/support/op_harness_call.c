@@ -178,7 +178,7 @@ static void make_workspace(const harness *h, const request *r, ss_backend *b, ss
     ss_tensor *t = &call->operand[SS_OPERAND(SS_PRIMAL, SS_WORKSPACE)];
     bool       laned = r->laned_plain || (r->sweep != SS_FORWARD && r->sweep != SS_BACKWARD);
     int64_t    lanes = laned ? r->how.lanes : 1, count = 0;
-    if (h->row->op->workspace) count = h->row->op->workspace(&h->node, r->sweep, h->row->batch, lanes);
+    if (h->row->op->workspace) count = h->row->op->workspace(&h->node, b, r->sweep, h->row->batch, lanes);
     if (count == 0) return;
     *t = (ss_tensor){ .rank = 1, .shape = { count }, .stride = { 1 } };
     int64_t bytes = count * (int64_t)ss_real_size(b->real);

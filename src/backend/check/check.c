@@ -1,5 +1,6 @@
 /* The class of cpu-check: bytes, queues, opening and closing. Bytes go to the shadows after a check of their
  * range; queues and events are those of the inner backend. */
+#include "backend/attention_blocks.h"
 #include "backend/check/check.h"
 #include "backend/cpu/memory.h"
 
@@ -48,6 +49,13 @@ static ss_status check_allocate_host(ss_backend *b, int64_t bytes, void **memory
 static void check_release_host(ss_backend *b, void *memory)
 {
     inner_of(b)->class->release_host(inner_of(b), memory);
+}
+
+/* What a device wants, so that plans for a device that is not here count it; the inner backend finds its own
+ * in front. */
+static int64_t check_attention_workspace(ss_backend *b, const ss_attention *p)
+{
+    return ss_max64(inner_of(b)->class->attention_workspace(inner_of(b), p), ss_attention_cut(p).workspace);
 }
 
 static ss_status check_queue_create(ss_backend *b, ss_queue **queue)
@@ -191,6 +199,7 @@ static const ss_backend_class check_class = { .name = "cpu-check",
                                               .zero = check_zero,
                                               .poison = check_poison,
                                               .convert = ss_checked_convert,
+                                              .attention_workspace = check_attention_workspace,
                                               .symmetric_eigen = ss_checked_symmetric_eigen,
                                               SS_REAL_PRIMITIVES(SS_CHECK_ENTRY) };
 

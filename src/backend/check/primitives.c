@@ -288,8 +288,8 @@ ss_status ss_checked_attention(ss_backend *b, ss_queue *q, const ss_attention *p
         USE_HEADS(k_at, ss_check_output(p.accumulate_k), lanes);
         USE_HEADS(v_at, ss_check_output(p.accumulate_v), lanes);
     }
-    if (!ahead && p.workspace) {
-        int64_t size = ss_attention_workspace(p.q.batch, p.q.heads, p.q.tokens, lanes);
+    int64_t size = ss_check(b)->inner->class->attention_workspace(ss_check(b)->inner, problem);
+    if (size > 0 && p.workspace) {
         vector(&call, "workspace", SS_CHECK_UPDATE, &p.workspace, size);
         call.operand[call.count - 1].partial = true; /* holds nothing yet, and not all of it is used */
     }

@@ -73,6 +73,14 @@ static void write_line(ss_cpu_backend *cpu)
              ss_context_threads(cpu->base.context), line);
 }
 
+/* Of attention: D, and per lane its tangent. Its tiles are scratch, which depends on the threads. */
+int64_t ss_cpu_attention_workspace(ss_backend *b, const ss_attention *p)
+{
+    (void)b;
+    if (p->sweep != SS_BACKWARD && p->sweep != SS_TANGENT_BACKWARD) return 0;
+    return p->q.batch * p->q.heads * p->q.tokens * (1 + p->lanes);
+}
+
 #define SS_CPU_CLASS(bits)                                                                                   \
     {                                                                                                        \
         .name = "cpu", .space = SS_MEMORY_HOST, .close = cpu_close, .describe = cpu_describe,                \
@@ -83,7 +91,8 @@ static void write_line(ss_cpu_backend *cpu)
         .event_destroy = ss_cpu_event_destroy, .event_record = ss_cpu_event_record,                          \
         .queue_wait = ss_cpu_queue_wait, .upload = ss_cpu_copy, .download = ss_cpu_copy,                     \
         .copy = ss_cpu_copy, .zero = ss_cpu_zero, .poison = ss_cpu_poison, .convert = ss_cpu_convert,        \
-        .symmetric_eigen = ss_cpu_symmetric_eigen, SS_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)                   \
+        .attention_workspace = ss_cpu_attention_workspace, .symmetric_eigen = ss_cpu_symmetric_eigen,        \
+        SS_REAL_PRIMITIVES(SS_CPU_ENTRY_##bits)                                                              \
     }
 #define SS_CPU_ENTRY_32(primitive, arguments) .primitive = ss_cpu_##primitive##_32,
 #define SS_CPU_ENTRY_64(primitive, arguments) .primitive = ss_cpu_##primitive##_64,

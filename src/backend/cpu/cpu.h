@@ -80,6 +80,8 @@ void ss_cpu_convert_32(int threads, void *to, const void *from, ss_type type, in
 void ss_cpu_convert_64(int threads, void *to, const void *from, ss_type type, int64_t count, double scale,
                        double shift);
 
+int64_t ss_cpu_attention_workspace(ss_backend *b, const ss_attention *p);
+
 ss_status ss_cpu_symmetric_eigen(ss_backend *b, ss_queue *q, int64_t n, double *a, bool vectors,
                                  double *eigenvalues);
 
