@@ -120,7 +120,7 @@ static __global__ void __launch_bounds__(256)
     row_dots(const ss_matrix x, const ss_matrix y, const ss_matrix c, int64_t tasks, double alpha,
              double beta)
 {
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     for (int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
         const int64_t lane = task / c.rows, row = task % c.rows;
         const real   *u = ss_cuda_row<real>(x, lane, row), *v = ss_cuda_row<real>(y, lane, row);

@@ -29,7 +29,7 @@ static __global__ void __launch_bounds__(THREADS)
     dot_blocks(int64_t n, int64_t k, const real *__restrict__ v, int64_t ldv, const real *__restrict__ w,
                int64_t length, double *__restrict__ partial)
 {
-    SS_SHARED(double, shared, COUNT *SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, COUNT *SS_BLOCK_SUM);
     const int64_t begin = (int64_t)blockIdx.x * length, end = block_end(begin, length, n);
     const int64_t first = (int64_t)blockIdx.y * COUNT;
     double        sum[COUNT] = {};
@@ -48,7 +48,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     add_partials(int64_t blocks, int64_t k, const double *partial, double *h)
 {
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     const int64_t j = blockIdx.x;
     double        sum = 0;
     for (int64_t block = threadIdx.x; block < blocks; block += blockDim.x) sum += partial[block * k + j];
