@@ -1,4 +1,4 @@
-/* Matrix sums, products and column sums: bound by memory, every operand read once. */
+/* Matrix sums and column sums: bound by memory, every operand read once. */
 #include "columns.cuh"
 
 /* y := alpha x (+ beta y) */
@@ -29,24 +29,6 @@ template <typename real> struct sum_of_two {
         for (int v = 0; v < N; v++) {
             const real value = alpha * a[v] + beta * b[v];
             out[v] = accumulate ? value + out[v] : value;
-        }
-        ss_store<N>(to, out);
-    }
-};
-
-/* z := alpha x o y (+ beta z) */
-template <typename real> struct multiply_element {
-    ss_matrix                        x, y, z;
-    real                             alpha, beta;
-    template <int N> __device__ void at(int64_t lane, int64_t row, int64_t col) const
-    {
-        const ss_pack<real, N> a = ss_load<N, real>(x, lane, row, col),
-                               b = ss_load<N, real>(y, lane, row, col);
-        real            *to = ss_cuda_row<real>(z, lane, row) + col;
-        ss_pack<real, N> out = beta != 0 ? ss_load<N>(to) : ss_filled<N>((real)0);
-        for (int v = 0; v < N; v++) {
-            const real value = alpha * a[v] * b[v];
-            out[v] = beta != 0 ? value + beta * out[v] : value;
         }
         ss_store<N>(to, out);
     }
@@ -85,17 +67,6 @@ ss_status ss_cuda_sum(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, c
     return run<real>(q, lanes, &f.x, &f.y, z, f);
 }
 SS_CUDA_INSTANTIATE(sum)
-
-template <typename real>
-ss_status ss_cuda_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
-                           const ss_matrix *y, double beta, const ss_matrix *z)
-{
-    SS_RETURN(ss_cuda_enter(b, &q));
-    const multiply_element<real> f = { ss_cuda_operand(x, z->rows), ss_cuda_operand(y, z->rows), *z,
-                                       (real)alpha, (real)beta };
-    return run<real>(q, lanes, &f.x, &f.y, z, f);
-}
-SS_CUDA_INSTANTIATE(multiply)
 
 template <typename real> struct sum_element {
     static const int                 terms = 1;

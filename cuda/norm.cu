@@ -24,7 +24,7 @@
 #include "reduce.cuh"
 
 #define MOST_THREADS  256
-#define HELD          4          /* packs of a thread at most that stay in registers */
+#define HELD          2          /* packs of a thread at most that stay in registers */
 #define SUMS          7          /* most that a pass adds up */
 #define PLAIN_SHARED  (48 << 10) /* bytes that every launch may have ... */
 #define MOST_SHARED   (96 << 10) /* ... and that every device gives a kernel which asks for it */
@@ -69,6 +69,15 @@ static __device__ __forceinline__ void hide(double &x)
     asm volatile("" : "+d"(x));
 #else
     (void)x;
+#endif
+}
+
+/* Keeps the compiler from loading the next pack's parameters while this pack is at work: registers are short.
+ */
+static __device__ __forceinline__ void finish_pack()
+{
+#ifdef __CUDA_ARCH__
+    asm volatile("" ::: "memory");
 #endif
 }
 
@@ -380,8 +389,8 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
     const int64_t n = p.x.cols;
     t.clear(total);
     for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
-        /* Where registers are short, what all lanes read is read again from the first cache. */
-        operand<real, N, E == HELD ? 0 : E> x(ss_cuda_row<real>(p.x, 0, i), n);
+        operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
+        /* where registers are short, read again from the first cache */
         operand<real, N, E == HELD ? 0 : E> y_a(ss_cuda_row<real>(p.y_a, 0, i), n);
         const statistics                    w = load_statistics<real>(p, i);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
@@ -406,6 +415,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
                     sum[5] += g_t;
                     sum[6] += z * g_t;
                 }
+                finish_pack();
             });
             row_sum(sum, shared);
             x.next_pass(), y_a.next_pass(), x_t.next_pass(), y_at.next_pass();
@@ -431,6 +441,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
                     if (bias_sum) bias_sum[slot] += a_t;
                 }
                 if (x_at) put<real, N>(x_at + j, out, p.accumulate_x);
+                finish_pack();
             });
         }
     }

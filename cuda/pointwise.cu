@@ -2,29 +2,7 @@
  * primal operands and derivatives are read and computed once. The bias in front is added on the way; where
  * its adjoint is wanted, the threads of a column add up what they write (columns.cuh), lane by lane. */
 #include "columns.cuh"
-
-#define SS_POINT_QUALIFIER static __device__ __forceinline__
-#define SS_POINT_BITS      32
-#define SS_POINT(name)     name##_32
-#include "backend/point_functions.h"
-#undef SS_POINT_BITS
-#undef SS_POINT
-#define SS_POINT_BITS  64
-#define SS_POINT(name) name##_64
-#include "backend/point_functions.h"
-
-/* relu_point::value(x, p), ::first, ::second for float and double */
-#define POINT_STRUCT(name, torch, stem, from_y, kinked)                                                      \
-    struct stem##_point {                                                                                    \
-        static __device__ float  value(float x, const float *p) { return stem##_value_32(x, p); }            \
-        static __device__ float  first(float s, const float *p) { return stem##_first_32(s, p); }            \
-        static __device__ float  second(float s, const float *p) { return stem##_second_32(s, p); }          \
-        static __device__ double value(double x, const double *p) { return stem##_value_64(x, p); }          \
-        static __device__ double first(double s, const double *p) { return stem##_first_64(s, p); }          \
-        static __device__ double second(double s, const double *p) { return stem##_second_64(s, p); }        \
-    };
-SS_FUNCTION_TABLE(POINT_STRUCT)
-#undef POINT_STRUCT
+#include "points.cuh"
 
 /* What is computed: f(s), f'(s) a, f''(s) b a, f''(s) b a + f'(s) c */
 enum formula { VALUE, FIRST, SECOND, SECOND_AND_FIRST };
@@ -124,18 +102,10 @@ template <typename real, typename point> struct summed_element {
     }
 };
 
-static bool from_y(ss_function function)
-{
-#define FROM_Y_ROW(name, torch, stem, from_y, kinked) from_y,
-    static const bool table[] = { SS_FUNCTION_TABLE(FROM_Y_ROW) };
-#undef FROM_Y_ROW
-    return table[function];
-}
-
 /* Formula and operands of a sweep; false if operands are missing. */
 template <typename real> static bool choose(const ss_pointwise *p, sweep<real> *w)
 {
-    const bool forward = p->sweep == SS_FORWARD, from_x = !from_y(p->function);
+    const bool forward = p->sweep == SS_FORWARD, from_x = !ss_point_from_y(p->function);
     w->s = forward || from_x ? p->x : p->y;
     if (forward || from_x) w->bias = p->bias;
     const ss_matrix x_t = p->x_t.data ? p->x_t : p->bias_t; /* the bias alone: one row for all */
