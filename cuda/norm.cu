@@ -3,28 +3,28 @@
  *
  * A row belongs to one block of threads, or to one warp of a block if it is short; all lanes are done while
  * it is there. Every sweep goes over it twice, once for all sums and once for the results (forward needs the
- * mean first). Each thread holds its packs of the row in registers in between, so that every tensor comes
- * from memory once; rows too long for that, and strided ones, are read again from the caches.
+ * mean first). In between a thread holds its pack of the row in registers; rows that are longer than one pack
+ * a thread, and strided ones, are read again from the first cache, which has 64 KB for each block's row. So
+ * every tensor comes from memory once.
  *
  * The gradients of gain and bias are column sums over rows. A block has a run of rows; each thread adds up
  * the columns that it handles anyway, in shared memory or, if these are too many, in the block's share of
  * the scratch, which is touched by this block alone and stays in the second cache. The blocks' shares are
  * added in order by a second kernel. So there is one pass over the tensors, whatever their width.
  *
- * What a block should be given. The second-order sweep of float32 moves 20 bytes an element and costs some 35
+ * What a block should be given. The second-order sweep of float32 moves 20 bytes an element and costs some 30
  * float64 operations and 13 conversions; at 16 conversions, 64 operations and 15 bytes a clock, a
  * multiprocessor of an H100 takes 0.8 clocks for the former and 1.3 for the latter. Memory decides, if enough
- * of it is on its way: a block of 256 threads asks for 64 KB (4 operands, 4 packs a thread) and computes half
- * as long as it waits, so two of them suffice, several of those with one pack. Runs: a share costs a column
- * 16 bytes to write and read, in the second cache, for one of 20 bytes and more per row, in memory. Hence at
- * least 8 rows a run, 4 while the device would not be filled otherwise, and at most MOST_SHARES runs, fewer
- * where the shares would leave the second cache. All this depends on shapes alone, as the order of the sums
- * must. */
+ * of it is on its way: a thread asks for 64 bytes (4 operands) at a time, and two blocks of 256 threads with
+ * 128 registers each have 32 KB. Runs: a share costs a column 16 bytes to write and read, in the second
+ * cache, for one of 20 bytes and more per row, in memory. Hence at least 8 rows a run, 4 while the device
+ * would not be filled otherwise, and at most MOST_SHARES runs, fewer where the shares would leave the second
+ * cache. All this depends on shapes alone, as the order of the sums must. None of it has been measured on a
+ * device. */
 #include "columns.cuh"
-#include "reduce.cuh"
+#include "norm.cuh"
 
 #define MOST_THREADS  256
-#define HELD          2          /* packs of a thread at most that stay in registers */
 #define SUMS          7          /* most that a pass adds up */
 #define PLAIN_SHARED  (48 << 10) /* bytes that every launch may have ... */
 #define MOST_SHARED   (96 << 10) /* ... and that every device gives a kernel which asks for it */
@@ -34,201 +34,6 @@
 #define SHARE_DOUBLES (4 << 20) /* of all shares together: what the second cache holds beside the tensors */
 #define LEAST_ROWS    4         /* of a run */
 #define USUAL_ROWS    8         /* of a run once the device is filled */
-
-/* ---- A row at work ---- */
-
-/* First column of pack e of this thread. */
-template <int N> static __device__ __forceinline__ int64_t column_of(int e)
-{
-    return ((int64_t)e * blockDim.x + threadIdx.x) * N;
-}
-
-/* f(e, j) for the packs of this thread, j the first column: E at most, any number if E = 0. */
-template <int N, int E, typename F> static __device__ __forceinline__ void each_pack(int64_t n, F f)
-{
-    if (E > 0) {
-        for (int e = 0; e < E; e++)
-            if (column_of<N>(e) < n) f(e, column_of<N>(e));
-    } else {
-        for (int e = 0; column_of<N>(e) < n; e++) f(e, column_of<N>(e));
-    }
-}
-
-/* Hides from the compiler that x is what it was. */
-static __device__ __forceinline__ void hide(float &x)
-{
-#ifdef __CUDA_ARCH__
-    asm volatile("" : "+f"(x));
-#else
-    (void)x;
-#endif
-}
-static __device__ __forceinline__ void hide(double &x)
-{
-#ifdef __CUDA_ARCH__
-    asm volatile("" : "+d"(x));
-#else
-    (void)x;
-#endif
-}
-
-/* Keeps the compiler from loading the next pack's parameters while this pack is at work: registers are short.
- */
-static __device__ __forceinline__ void finish_pack()
-{
-#ifdef __CUDA_ARCH__
-    asm volatile("" ::: "memory");
-#endif
-}
-
-/* An operand's row: E packs a thread in registers. Zeros where it is absent. */
-template <typename real, int N, int E> struct operand {
-    ss_pack<real, N>           held[E];
-    __device__ __forceinline__ operand(const real *row, int64_t n)
-    {
-        for (int e = 0; e < E; e++)
-            held[e] = row && column_of<N>(e) < n ? ss_load<N>(row + column_of<N>(e)) : ss_filled<N>((real)0);
-    }
-    __device__ __forceinline__ ss_pack<real, N> at(int e, int64_t) const { return held[e]; }
-    /* Between two passes: or else float64 copies of all elements would be kept, in twice the registers. */
-    __device__ __forceinline__ void next_pass()
-    {
-        for (int e = 0; e < E; e++)
-            for (int v = 0; v < N; v++) hide(held[e][v]);
-    }
-};
-
-/* ... read from memory whenever it is asked for. */
-template <typename real, int N> struct operand<real, N, 0> {
-    const real                *row;
-    __device__ __forceinline__ operand(const real *from, int64_t) : row(from) {}
-    __device__ __forceinline__ ss_pack<real, N> at(int, int64_t j) const
-    {
-        return row ? ss_load<N>(row + j) : ss_filled<N>((real)0);
-    }
-    __device__ __forceinline__ void next_pass() {}
-};
-
-/* N elements from column j on of a row of parameters, in float64. */
-template <typename real, int N>
-static __device__ __forceinline__ ss_pack<double, N> parameters_at(const real *row, int64_t j, double absent,
-                                                                   double offset)
-{
-    ss_pack<double, N> wide = ss_filled<N>(absent);
-    if (row) {
-        const ss_pack<real, N> narrow = ss_load<N>(row + j);
-        for (int v = 0; v < N; v++) wide[v] = (double)narrow[v] + offset;
-    }
-    return wide;
-}
-
-/* gain + offset, 1 without a gain */
-template <typename real, int N>
-static __device__ __forceinline__ ss_pack<double, N> scale_at(const ss_norm &p, int64_t j)
-{
-    return parameters_at<real, N>(static_cast<const real *>(p.gain.data), j, 1, p.gain_offset);
-}
-
-template <typename real, int N>
-static __device__ __forceinline__ void put(real *to, const ss_pack<double, N> &value, bool accumulate)
-{
-    ss_pack<real, N> out = accumulate ? ss_load<N>(to) : ss_filled<N>((real)0);
-    for (int v = 0; v < N; v++) out[v] = (real)(accumulate ? (double)out[v] + value[v] : value[v]);
-    ss_store<N>(to, out);
-}
-
-/* A row's z = r x + shift, shift = -r mean, and what its sums become. */
-struct statistics {
-    double            r, shift, n;
-    bool              centered;
-    __device__ double z(double x) const { return r * x + shift; }
-    /* The mean of a centred norm, 0 otherwise. */
-    __device__ double center(double sum) const { return centered ? sum / n : 0; }
-};
-
-/* ... as saved */
-template <typename real> static __device__ statistics load_statistics(const ss_norm &p, int64_t i)
-{
-    const real  *saved = ss_cuda_row<real>(p.saved, 0, i);
-    const double mean = (double)saved[0], r = (double)saved[1];
-    return { r, -r * mean, (double)p.x.cols, p.centered };
-}
-
-/* Sums over the threads of a row. */
-template <int M> static __device__ __forceinline__ void row_sum(double (&value)[M], double *shared)
-{
-    if (blockDim.x == SS_WARP)
-        ss_warp_sum(value);
-    else
-        ss_block_sum(value, shared);
-}
-
-/* ---- Rows and column sums of a block ---- */
-
-/* Which rows a block has, and where it adds up columns. Element v of pack e lies in the slot (e N + v)
- * threads + thread: a thread's slots are its own, and neighbours touch neighbouring words. */
-struct totals {
-    double *share; /* device [terms, blocks, lanes, slots]; NULL = no sums */
-    int64_t rows;  /* of a run; groups of threads take them in turns */
-    int64_t lanes, slots;
-    int     gain, bias, terms; /* place of each among the terms; -1 = not wanted */
-    bool    in_shared;         /* the block adds up in shared memory [groups, terms, lanes, slots] */
-
-    __device__ int64_t first() const { return share ? blockIdx.x * rows + threadIdx.y : turn(); }
-    __device__ int64_t step() const { return share ? blockDim.y : (int64_t)gridDim.x * blockDim.y; }
-    __device__ int64_t end(int64_t all) const
-    {
-        return share && (blockIdx.x + 1) * rows < all ? (blockIdx.x + 1) * rows : all;
-    }
-    static __device__ int64_t turn() { return (int64_t)blockIdx.x * blockDim.y + threadIdx.y; }
-
-    __device__ double *share_of(int term) const
-    {
-        return share + (term * gridDim.x + blockIdx.x) * lanes * slots;
-    }
-    /* Where this thread's group adds up a term of a lane; NULL = not wanted. */
-    __device__ double *sums(int term, int64_t lane, double *shared) const
-    {
-        if (!share || term < 0) return nullptr;
-        return (in_shared ? shared + (threadIdx.y * terms + term) * lanes * slots : share_of(term)) +
-               lane * slots;
-    }
-    __device__ void clear(double *shared) const
-    {
-        for (int term = 0; share && term < terms; term++)
-            for (int64_t k = threadIdx.x; k < lanes * slots; k += blockDim.x) sums(term, 0, shared)[k] = 0;
-    }
-    /* From shared memory to the share, the groups in order. */
-    __device__ void close(const double *shared) const
-    {
-        if (!share || !in_shared) return;
-        if (blockDim.y > 1) __syncthreads();
-        for (int term = 0; term < terms; term++)
-            for (int64_t k = threadIdx.y * blockDim.x + threadIdx.x; k < lanes * slots;
-                 k += blockDim.x * blockDim.y) {
-                double sum = 0;
-                for (unsigned group = 0; group < blockDim.y; group++)
-                    sum += shared[(group * terms + term) * lanes * slots + k];
-                share_of(term)[k] = sum;
-            }
-    }
-};
-
-/* What the slots hold: for the kernel that adds the shares. */
-struct slot_order {
-    int64_t            threads;
-    int                pack;
-    __device__ int64_t column(int64_t slot) const
-    {
-        const int64_t thread = slot % threads, element = slot / threads;
-        return (element / pack * threads + thread) * pack + element % pack;
-    }
-};
-
-template <int N> static __device__ __forceinline__ int64_t slot_of(int e, int v)
-{
-    return (int64_t)(e * N + v) * blockDim.x + threadIdx.x;
-}
 
 /* ---- The sweeps ---- */
 
@@ -389,16 +194,14 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
     const int64_t n = p.x.cols;
     t.clear(total);
     for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
-        operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
-        /* where registers are short, read again from the first cache */
-        operand<real, N, E == HELD ? 0 : E> y_a(ss_cuda_row<real>(p.y_a, 0, i), n);
-        const statistics                    w = load_statistics<real>(p, i);
+        const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n), y_a(ss_cuda_row<real>(p.y_a, 0, i), n);
+        const statistics          w = load_statistics<real>(p, i);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
-            operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
-            operand<real, N, E> y_at(ss_cuda_row<real>(p.y_at, lane, i), n);
-            const real         *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0);
-            real               *x_at = ss_cuda_row<real>(p.x_at, lane, i);
-            double              sum[SUMS] = {}; /* x_t, z x_t, g, z g, x_t g, g_t, z g_t */
+            const operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
+            const operand<real, N, E> y_at(ss_cuda_row<real>(p.y_at, lane, i), n);
+            const real               *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0);
+            real                     *x_at = ss_cuda_row<real>(p.x_at, lane, i);
+            double                    sum[SUMS] = {}; /* x_t, z x_t, g, z g, x_t g, g_t, z g_t */
             each_pack<N, E>(n, [&](int e, int64_t j) {
                 const ss_pack<real, N> part = x.at(e, j), a = y_a.at(e, j), d = x_t.at(e, j),
                                        a_t = y_at.at(e, j);
@@ -415,10 +218,8 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
                     sum[5] += g_t;
                     sum[6] += z * g_t;
                 }
-                finish_pack();
             });
             row_sum(sum, shared);
-            x.next_pass(), y_a.next_pass(), x_t.next_pass(), y_at.next_pass();
             const tangent_of_z z_t(w, sum[0], sum[1]);
             const double       zg = sum[3] / w.n, bend = z_t.bend;
             const double       of_z_t = (w.r * sum[4] - bend * sum[3] - z_t.mean * sum[2]) / w.n;
@@ -441,7 +242,6 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
                     if (bias_sum) bias_sum[slot] += a_t;
                 }
                 if (x_at) put<real, N>(x_at + j, out, p.accumulate_x);
-                finish_pack();
             });
         }
     }
@@ -453,7 +253,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
 /* How a sweep is cut, by its shape alone. */
 struct cut {
     int64_t pack;            /* elements of an access */
-    int     held;            /* packs of a thread in registers; 0 = read again */
+    int     held;            /* packs of a thread in registers: 1, or 0 = read again */
     int64_t threads, groups; /* of a row; rows at a time */
     int64_t blocks;
 };
@@ -470,14 +270,9 @@ template <typename real> static cut cut_rows(const ss_norm *p)
     if (!aligned) {
         c.pack = 1;
         c.threads = ss_row_threads(cols);
-    } else if (packs <= SS_WARP * HELD) { /* a warp */
-        c.held = packs <= SS_WARP ? 1 : HELD;
-        c.threads = SS_WARP;
-    } else if (packs <= MOST_THREADS * HELD) {
-        c.held = packs <= MOST_THREADS ? 1 : HELD;
-        c.threads = ss_round_up(ss_cuda_blocks(packs, c.held), SS_WARP);
     } else {
-        c.threads = MOST_THREADS;
+        c.held = packs <= MOST_THREADS ? 1 : 0;
+        c.threads = ss_min64(MOST_THREADS, ss_round_up(packs, SS_WARP));
     }
     if (c.threads == SS_WARP) c.groups = SS_BLOCK_WARPS;
     c.blocks = ss_row_blocks(ss_cuda_blocks(p->x.rows, c.groups));
@@ -523,8 +318,7 @@ static ss_status run_rows(ss_queue *q, const ss_norm *p, const cut *c, const tot
     const int N = ss_pack_length<real>;
     if (p->x.rows == 0) return SS_OK;
     if (c->pack == 1) return launch<real, 1, 0>(q, p, c, t, shared);
-    if (c->held == 0) return launch<real, N, 0>(q, p, c, t, shared);
-    return c->held == 1 ? launch<real, N, 1>(q, p, c, t, shared) : launch<real, N, HELD>(q, p, c, t, shared);
+    return c->held ? launch<real, N, 1>(q, p, c, t, shared) : launch<real, N, 0>(q, p, c, t, shared);
 }
 
 /* Rows and column sums in one pass. */

@@ -125,8 +125,7 @@ typedef struct ss_pointwise {
  *  TANGENT_BACKWARD  a_at (+)= f'' a_t b y_a + f' (b_t y_a + b y_at)
  *                    b_at (+)= f' a_t y_a + f y_at
  * Absent tangents, adjoints and factors are zero, but a function must have its a; absent outputs are not
- * wanted. Any input may broadcast rows
- * or lanes; a is there always. */
+ * wanted. Any input may broadcast rows or lanes. */
 typedef struct ss_glu {
     bool        gated; /* f is `function`; false: the identity, a plain product */
     ss_function function;
