@@ -153,6 +153,7 @@ template <typename real> static constexpr ss_backend_class make_class()
     ss_backend_class c = {};
     c.name = "cuda";
     c.space = SS_MEMORY_DEVICE;
+    c.batching = ss_batching SS_GPU_BATCHING;
     c.close = cuda_close;
     c.describe = cuda_describe;
 #define SS_CUDA_ENTRY(type, name, arguments) c.name = ss_cuda_##name;

@@ -59,6 +59,7 @@ typedef struct ss_objective_options {
     uint64_t label_seed;     /* Monte-Carlo Fisher */
     bool stream_weights; /* weights brought in before each use even where they fit; where they do not, that is
                             planned anyway */
+    bool for_gpu;        /* plans alone: as for a GPU that is not here, whatever `device` is */
 } ss_objective_options;
 
 /* Defaults for everything but the loss. */
@@ -160,6 +161,7 @@ typedef struct ss_plan {
     double  flops_prologue;     /* matrix products only */
     double  flops_body;         /* per product of one vector */
     double  flops_gradient;     /* of a plain gradient, the unit of the flop ratios */
+    double  bytes_body;         /* moved per product of one vector by the steps without matrix products */
     int64_t bytes_weights;      /* weights in the real type */
     int64_t bytes_cache;        /* what stays between products */
     int64_t bytes_peak;         /* whole arena */

@@ -293,10 +293,26 @@ typedef struct ss_router {
     ss_matrix x_at, y_at; /* [lanes] */
 } ss_router;
 
+/* Sizes at which a device works well: what a micro-batch is chosen by. */
+typedef struct ss_batching {
+    int64_t rows;         /* of a matrix product, from which on it runs at its full rate */
+    int64_t least_rows;   /* ... at a rate that is still worth a recomputation less */
+    int64_t tensor_bytes; /* a tensor up to this size stays in the caches between two steps */
+    int64_t head_rows;    /* tokens whose logits are formed at a time; 0 = as few as caches like them */
+} ss_batching;
+/* 132 multiprocessors and tiles of 128 x 128 outputs: 8192 rows give a map to 768 columns three tiles each,
+ * 2048 rows one to 4096 columns four. A head reads its weight once a chunk in every product: with 1024 rows a
+ * TF32 product of 350 TFLOP/s takes three times as long as reading the weight at 3 TB/s. */
+/* clang-format off */
+#define SS_CPU_BATCHING { 256, 256, 2 << 20, 0 }
+#define SS_GPU_BATCHING { 8192, 2048, 0, 1024 }
+/* clang-format on */
+
 /* ---- The vtable ---- */
 typedef struct ss_backend_class {
     const char     *name; /* "cpu", "cpu-check", "cuda" */
     ss_memory_space space;
+    ss_batching     batching;
 
     void (*close)(ss_backend *b);
     /* One line about device and libraries, for `info` and results; host string owned by the backend. */

@@ -8,6 +8,8 @@ typedef struct ss_gpu {
     const char *name;             /* as --for takes it; NULL: only the memory is known */
     int64_t     memory;           /* bytes that a program can have of it */
     double      fp64, fp32, tf32; /* assumed flops per second of large matrix products; NaN = not known */
+    double      memory_rate;      /* assumed bytes per second of its memory; infinite = not known */
+    double      link_rate;        /* ... of copies between host and device */
 } ss_gpu;
 
 /* A GPU of the table, or a memory size like 24G. SS_ERROR_USAGE, with the names, otherwise. */

@@ -73,7 +73,7 @@ static ss_status add_plan(ss_workload *w, ss_cache cache, const char *name, ss_p
     plan->cache = name;
     plan->precision = ss_real_name(options.precision);
     plan->ratio = plan->plan.flops_gradient > 0 ? plan->plan.flops_body / plan->plan.flops_gradient : 0;
-    plan->seconds = plan->plan.flops_body * r->seconds_per_flop;
+    plan->seconds = plan->plan.flops_body * r->seconds_per_flop + plan->plan.bytes_body * r->seconds_per_byte;
     r->n_plans++;
 fail:
     ss_objective_destroy(objective);
@@ -106,13 +106,14 @@ static ss_status assume_rates(ss_workload *w, ss_gpu *gpu, char **text, ss_info_
     SS_TRY(ss_gpu_find(w->context, ss_text_of(w->settings, FOR), gpu));
     double rate = w->options.tf32 ? gpu->tf32 : w->options.precision == SS_FLOAT32 ? gpu->fp32 : gpu->fp64;
     r->seconds_per_flop = 1 / rate;
+    r->seconds_per_byte = 1 / gpu->memory_rate;
     r->memory_free = gpu->memory;
     if (gpu->name)
-        SS_TRY(ss_format(
-            w->context, text,
-            "%s: %.4g GiB; assumed TFLOP/s: float64 %.3g, float32 %.3g, TF32 %.3g; nothing was run on it",
-            gpu->name, (double)gpu->memory / 0x1p30, gpu->fp64 * 1e-12, gpu->fp32 * 1e-12,
-            gpu->tf32 * 1e-12));
+        SS_TRY(ss_format(w->context, text,
+                         "%s: %.4g GiB; assumed TFLOP/s: float64 %.3g, float32 %.3g, TF32 %.3g; TB/s: %.3g; "
+                         "nothing was run on it",
+                         gpu->name, (double)gpu->memory / 0x1p30, gpu->fp64 * 1e-12, gpu->fp32 * 1e-12,
+                         gpu->tf32 * 1e-12, gpu->memory_rate * 1e-12));
     else
         SS_TRY(ss_format(w->context, text, "a device with %.4g GiB; nothing was run on it",
                          (double)gpu->memory / 0x1p30));
@@ -143,7 +144,9 @@ static void place_basis(ss_workload *w, bool device, ss_info_result *r)
     r->basis_bytes = (r->basis + 1) * bytes;
 }
 
-/* Three float64 products confirm: both ends and the operator's own error. */
+/* Three float64 products confirm: both ends and the operator's own error. Beside each product, on a device
+ * whose rates are assumed, two passes make a column orthogonal to the basis, each of which reads the basis
+ * twice; it is two thirds full on the average. */
 static ss_status list_efforts(ss_workload *w, const ss_gpu *gpu, ss_info_result *r)
 {
     static const double resolutions[] = { 0.1, 0.01, 0.001 };
@@ -152,8 +155,13 @@ static ss_status list_efforts(ss_workload *w, const ss_gpu *gpu, ss_info_result 
     double    slower = gpu ? w->options.precision == SS_FLOAT64 ? 1 : 1 / (gpu->fp64 * r->seconds_per_flop)
                        : w->options.precision == SS_FLOAT64 ? 1
                                                             : 2;
-    double    working = w->run.working.flops_body * r->seconds_per_flop;
-    double    confirming = w->run.confirming.flops_body * r->seconds_per_flop * slower;
+    double    basis =
+        gpu ? 4 * 2. / 3 * (double)r->basis_bytes / (r->basis_on_host ? gpu->link_rate : gpu->memory_rate)
+               : 0;
+    double working = w->run.working.flops_body * r->seconds_per_flop +
+                     w->run.working.bytes_body * r->seconds_per_byte + basis;
+    double confirming = w->run.confirming.flops_body * r->seconds_per_flop * slower +
+                        w->run.confirming.bytes_body * r->seconds_per_byte;
     SS_TRY(SS_NEW_ARRAY(w->context, EFFORTS, &r->efforts));
     for (; r->n_efforts < EFFORTS; r->n_efforts++) {
         ss_info_effort *e = &r->efforts[r->n_efforts];

@@ -258,6 +258,7 @@ static ss_status open_objective(ss_workload *w)
         ss_gpu gpu;
         SS_TRY(ss_gpu_find(w->context, ss_text_of(s, FOR), &gpu));
         o->device = "cpu-check"; /* plans as for any memory that the host cannot reach */
+        o->for_gpu = true;
         o->memory = gpu.memory / 10 * 9;
     }
     SS_TRY(choose_precision(w, o));

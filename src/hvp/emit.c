@@ -5,6 +5,7 @@
  * output that would be zero for that reason never comes into existence. Recomputing a value simply replaces
  * its entry: later steps use the new buffer, earlier ones the old, and the lifetimes follow by themselves. */
 #include "hvp/emit.h"
+#include "ops/head.h"
 
 #include <math.h>
 
@@ -341,6 +342,8 @@ static ss_status choose_loss(emitter *e)
     p->loss = e->sampled ? p->problem->sampled_loss : *p->problem->loss;
     if (p->loss.op == &ss_op_head) {
         p->loss.attributes.keep_logits = p->options.keep_logits;
+        if (p->loss.attributes.chunk == 0 && p->options.head_rows > 0)
+            p->loss.attributes.chunk = ss_max64(p->options.head_rows, ss_head_chunk(&p->loss, INT64_MAX));
         p->loss.attributes.residual =
             p->options.computation == SS_COMPUTE_PRODUCT && p->options.product == SS_PRODUCT_RESIDUAL;
     }

@@ -187,6 +187,7 @@ static ss_status add_read(emitter *e, const batch_map *m, const ss_node *node, i
             buffer, 0, role == SS_CLASS_WEIGHT ? problem->columns : m->samples * problem->rows, false);
     operand.which = which;
     operand.accumulate = false;
+    if (role == SS_TARGET) operand.wide = e->loss->attributes.class_ids;
     SS_TRY(ss_emit_add_operand(e->program, &operand));
 fail:
     return status;

@@ -84,6 +84,7 @@ static ss_plan_request request_for(const ss_objective *o, ss_computation computa
                               .memory = o->limit + o->beside,
                               .beside = o->beside,
                               .stream_weights = o->options.stream_weights,
+                              .for_gpu = o->options.for_gpu,
                               .label_seed = o->options.label_seed };
 }
 

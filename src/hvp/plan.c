@@ -1,17 +1,15 @@
 /* The planner: micro-batch, cache plan and lanes within a memory budget.
  *
  * A plan's memory is not modelled but compiled: compilation allocates nothing on the device and costs
- * microseconds per step, so the planner compiles candidates and reads their arena sizes. Candidates in order
- * of flops: everything cached; then as many micro-batches cached as fit, the others with recomputed adjoints,
- * with everything recomputed, with checkpoints; then smaller micro-batches. Last, the logits of a head are
- * kept where there is room for them. When nothing of that fits, the weights stay where they are stored, and
- * each is brought in before its use (prefetch.c). */
+ * microseconds per step, so the planner compiles candidates and reads their arena sizes. Candidates of a
+ * micro-batch in order of flops: everything cached; then as many micro-batches cached as fit, the others with
+ * recomputed adjoints, with everything recomputed, with checkpoints. The largest micro-batch comes first; a
+ * smaller one, whose products are still efficient on the device, is taken where it saves flops, and any that
+ * fits where no other does. Last, the logits of a head are kept where there is room for them. When nothing of
+ * that fits, a head takes fewer tokens at a time; and when that is not enough, the weights stay where they
+ * are stored, and each is brought in before its use (prefetch.c). */
 #include "hvp/program.h"
 
-/* A micro-batch whose widest tensor is about this size stays in the caches between the steps of a layer,
- * while the matrix products are still efficient. */
-#define TENSOR_BYTES  (2 << 20)
-#define MINIMUM_ROWS  256 /* of those products: samples, or tokens */
 #define MAXIMUM_BATCH 16384
 /* More lanes than this bring nothing: the weights' share of the work is spread thin enough. */
 #define MAXIMUM_LANES     16
@@ -37,12 +35,26 @@ static int64_t rows_per_sample(const ss_graph *graph)
     return most;
 }
 
+static int64_t samples_with(int64_t rows, const ss_graph *graph)
+{
+    int64_t each = rows_per_sample(graph);
+    return (rows + each - 1) / each;
+}
+
+static ss_batching batching_of(const ss_backend *backend, const ss_plan_request *request)
+{
+    static const ss_batching of_a_gpu = SS_GPU_BATCHING;
+    return request->for_gpu ? of_a_gpu : backend->class->batching;
+}
+
+/* As large as the device's caches hold, if its products have rows enough. */
 static int64_t first_micro_batch(const ss_problem *problem, const ss_backend *backend,
                                  const ss_plan_request *request, int64_t samples)
 {
-    int64_t batch = TENSOR_BYTES / (widest_value(problem->graph) * (int64_t)ss_real_size(backend->real));
-    int64_t rows = rows_per_sample(problem->graph), least = (MINIMUM_ROWS + rows - 1) / rows;
-    batch = ss_min64(ss_max64(batch, least), MAXIMUM_BATCH);
+    ss_batching wanted = batching_of(backend, request);
+    int64_t     tensor = widest_value(problem->graph) * (int64_t)ss_real_size(backend->real);
+    int64_t     batch = ss_max64(wanted.tensor_bytes / tensor, samples_with(wanted.rows, problem->graph));
+    batch = ss_min64(batch, MAXIMUM_BATCH);
     if (request->batch_size > 0) batch = ss_min64(batch, request->batch_size);
     /* Equal micro-batches rather than a small rest. */
     int64_t count = (samples + batch - 1) / batch;
@@ -148,14 +160,24 @@ static ss_status keep_logits(ss_context *context, ss_backend *backend, const ss_
     return try_plan(context, backend, problem, &options, request->budget, best, &bytes);
 }
 
-/* The first plan that fits, from the largest micro-batch down; *best stays NULL when none does. */
-static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_problem *problem,
-                           const ss_plan_request *request, bool stream_weights, ss_program **best,
-                           int64_t *needed)
+/* Takes the candidate where it is better than what there is. */
+static void take(ss_program **best, ss_program *candidate)
 {
-    ss_status status = SS_OK;
-    int64_t   samples = request->samples.index ? request->samples.count : problem->samples;
-    int64_t   batch = first_micro_batch(problem, backend, request, samples);
+    bool better = candidate && (!*best || candidate->plan.flops_body < (*best)->plan.flops_body);
+    ss_program_destroy(better ? *best : candidate);
+    if (better) *best = candidate;
+}
+
+/* From the largest micro-batch down; *best stays NULL when none fits. */
+static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_problem *problem,
+                           const ss_plan_request *request, bool stream_weights, int64_t head_rows,
+                           ss_program **best, int64_t *needed)
+{
+    ss_status   status = SS_OK;
+    ss_program *candidate = NULL;
+    int64_t     samples = request->samples.index ? request->samples.count : problem->samples;
+    int64_t     batch = first_micro_batch(problem, backend, request, samples);
+    int64_t     least = samples_with(batching_of(backend, request).least_rows, problem->graph);
     for (;; batch = (batch + 1) / 2) {
         ss_program_options options = { .computation = request->computation,
                                        .product = request->product,
@@ -163,11 +185,18 @@ static ss_status plan_with(ss_context *context, ss_backend *backend, const ss_pr
                                        .micro_batch = batch,
                                        .lanes = choose_lanes(problem, backend, request, batch),
                                        .stream_weights = stream_weights,
+                                       .head_rows = head_rows,
                                        .label_seed = request->label_seed };
-        SS_TRY(search(context, backend, problem, options, request, samples, best, needed));
-        if (*best || batch == 1) break;
+        SS_TRY(search(context, backend, problem, options, request, samples, &candidate, needed));
+        take(best, candidate);
+        candidate = NULL;
+        if (*best && ((*best)->plan.cached[SS_CACHE_ALL] == (*best)->n_micro_batches || batch / 2 < least))
+            break;
+        if (batch == 1) break;
     }
+    return SS_OK;
 fail:
+    ss_program_destroy(candidate);
     return status;
 }
 
@@ -176,11 +205,14 @@ ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_pro
 {
     ss_status   status = SS_OK;
     ss_program *best = NULL;
-    int64_t     needed = INT64_MAX;
+    bool        stream = request->stream_weights;
+    int64_t     needed = INT64_MAX, head_rows = 0;
     *program = NULL;
-    SS_TRY(plan_with(context, backend, problem, request, request->stream_weights, &best, &needed));
-    if (!best && !request->stream_weights)
-        SS_TRY(plan_with(context, backend, problem, request, true, &best, &needed));
+    if (problem->loss->op == &ss_op_head) head_rows = batching_of(backend, request).head_rows;
+    SS_TRY(plan_with(context, backend, problem, request, stream, head_rows, &best, &needed));
+    if (!best && head_rows > 0)
+        SS_TRY(plan_with(context, backend, problem, request, stream, 0, &best, &needed));
+    if (!best && !stream) SS_TRY(plan_with(context, backend, problem, request, true, 0, &best, &needed));
     if (!best)
         SS_FAIL(
             context, SS_ERROR_REFUSED,

@@ -43,6 +43,25 @@ static double list_flops(const ss_step_list *list)
     return flops;
 }
 
+/* What the steps without matrix products read and write for one vector, every operand once; the others are
+ * bound by their flops. */
+static double list_bytes(const ss_program *p, const ss_step_list *list)
+{
+    double bytes = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        const ss_step *step = &list->steps[i];
+        if (step->dropped || step->flops > 0) continue;
+        for (int32_t j = 0; j < step->n_operands; j++) {
+            const ss_operand *operand = &p->operands[step->first_operand + j];
+            int64_t           count = 1;
+            for (int32_t d = 0; d < operand->tensor.rank; d++) count *= operand->tensor.shape[d];
+            bytes += (double)count * (operand->wide ? 8 : (double)ss_real_size(p->backend->real)) *
+                     (operand->output && operand->accumulate ? 2 : 1);
+        }
+    }
+    return bytes;
+}
+
 /* Bytes of weights that lie in the arena at once. */
 static int64_t weight_bytes(const ss_program *p)
 {
@@ -105,6 +124,7 @@ static void fill_plan(ss_program *p)
     plan->flops_prologue = list_flops(&p->prologue);
     plan->flops_body = list_flops(&p->body);
     plan->flops_gradient = gradient_flops(p);
+    plan->bytes_body = list_bytes(p, &p->body);
 }
 
 ss_status ss_program_compile(ss_context *context, ss_backend *backend, const ss_problem *problem,

@@ -33,8 +33,9 @@ typedef struct ss_program_options {
     ss_cache       rest;           /* what the other micro-batches do */
     int            lanes;          /* vectors per pass, >= 1 */
     bool           stream_weights; /* weights made resident before each use and poisoned after it */
-    bool layer_major; /* (layer, micro-batch) order of the tangent sweeps instead of (micro-batch, layer) */
-    int64_t  segment; /* nodes per checkpoint segment, 0 = about the square root of their number */
+    bool layer_major;   /* (layer, micro-batch) order of the tangent sweeps instead of (micro-batch, layer) */
+    int64_t  head_rows; /* tokens of a chunk of a head at least, 0 = its own choice */
+    int64_t  segment;   /* nodes per checkpoint segment, 0 = about the square root of their number */
     uint64_t label_seed;  /* Monte-Carlo Fisher */
     bool     keep_logits; /* a head's forward sweep keeps its logits for the later ones */
     bool     unfused;     /* every node of the graph by itself, and all adjoints copied: what tests compare */
@@ -191,6 +192,7 @@ typedef struct ss_plan_request {
     int64_t        memory;     /* for the message of a refusal: bytes granted in all, ... */
     int64_t        beside;     /* ... and those that network, data and vectors take of it */
     bool           stream_weights;
+    bool           for_gpu; /* one that is not here: micro-batches as it likes them */
     uint64_t       label_seed;
 } ss_plan_request;
 ss_status ss_program_plan(ss_context *context, ss_backend *backend, const ss_problem *problem,

@@ -168,6 +168,7 @@ typedef struct ss_info_result {
     ss_info_plan      *plans; /* [n_plans] */
     int64_t            n_plans;
     double             seconds_per_flop; /* of a gradient, measured; NaN = too long to measure */
+    double             seconds_per_byte; /* assumed, of a device that is not here; 0 = within the above */
     ss_info_effort    *efforts;          /* [n_efforts] */
     int64_t            n_efforts;
     const char *planned_for; /* a device that is not here, with its assumed rates; NULL = the device above */

@@ -170,6 +170,7 @@ static ss_status check_poison(ss_backend *b, ss_queue *q, void *memory, int64_t 
 #define SS_CHECK_ENTRY(primitive, arguments) .primitive = ss_checked_##primitive,
 static const ss_backend_class check_class = { .name = "cpu-check",
                                               .space = SS_MEMORY_DEVICE,
+                                              .batching = SS_CPU_BATCHING,
                                               .close = check_close,
                                               .describe = check_describe,
                                               .allocate = check_allocate,

@@ -77,7 +77,7 @@ static void write_line(ss_cpu_backend *cpu)
     {                                                                                                        \
         .name = "cpu", .space = SS_MEMORY_HOST, .close = cpu_close, .describe = cpu_describe,                \
         .allocate = ss_cpu_allocate, .release = ss_cpu_release, .memory_available = ss_cpu_memory_available, \
-        .allocate_host = ss_cpu_allocate, .release_host = ss_cpu_release,                                    \
+        .batching = SS_CPU_BATCHING, .allocate_host = ss_cpu_allocate, .release_host = ss_cpu_release,       \
         .queue_create = ss_cpu_queue_create, .queue_destroy = ss_cpu_queue_destroy,                          \
         .queue_synchronize = ss_cpu_queue_synchronize, .event_create = ss_cpu_event_create,                  \
         .event_destroy = ss_cpu_event_destroy, .event_record = ss_cpu_event_record,                          \
