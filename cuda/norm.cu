@@ -24,7 +24,9 @@
 #include "columns.cuh"
 #include "norm.cuh"
 
-#define MOST_THREADS  256
+#define MOST_THREADS 256 /* of a row in registers */
+#define LOOP_THREADS                                                                                         \
+    224 /* of one that is read again: two blocks with 144 registers each fit a multiprocessor */
 #define SUMS          7          /* most that a pass adds up */
 #define PLAIN_SHARED  (48 << 10) /* bytes that every launch may have ... */
 #define MOST_SHARED   (96 << 10) /* ... and that every device gives a kernel which asks for it */
@@ -37,8 +39,13 @@
 
 /* ---- The sweeps ---- */
 
+static constexpr int most_threads(int held)
+{
+    return held ? MOST_THREADS : LOOP_THREADS;
+}
+
 template <typename real, int N, int E>
-static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_forward(const ss_norm p)
+static __global__ void __launch_bounds__(most_threads(E), 2) norm_forward(const ss_norm p, const double share)
 {
     SS_SHARED(double, shared, SS_BLOCK_SUM);
     const int64_t n = p.x.cols;
@@ -51,7 +58,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_forward(const ss_
                 for (int v = 0; v < N; v++) sum[0] += (double)part[v];
             });
             row_sum(sum, shared);
-            mean = sum[0] / (double)n;
+            mean = sum[0] * share;
         }
         each_pack<N, E>(n, [&](int e, int64_t j) {
             const ss_pack<real, N> part = x.at(e, j);
@@ -61,8 +68,8 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_forward(const ss_
             }
         });
         row_sum(squares, shared);
-        const double     r = 1 / sqrt(squares[0] / (double)n + p.eps);
-        const statistics w = { r, -r * mean, (double)n, p.centered };
+        const double     r = 1 / sqrt(squares[0] * share + p.eps);
+        const statistics w = { r, -r * mean, share, p.centered };
         real            *saved = ss_cuda_row<real>(p.saved, 0, i), *y = ss_cuda_row<real>(p.y, 0, i);
         if (saved && threadIdx.x == 0) {
             saved[0] = (real)mean;
@@ -81,7 +88,8 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_forward(const ss_
 
 /* x_a (+)= r (g - <g> - z <z g>) */
 template <typename real, int N, int E>
-static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_backward(const ss_norm p, const totals t)
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_backward(const ss_norm p, const totals t, const double share)
 {
     SS_SHARED(double, shared, 2 * SS_BLOCK_SUM);
     SS_DYNAMIC_SHARED(double, total);
@@ -89,7 +97,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_backward(const ss
     t.clear(total);
     for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
         const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
-        const statistics          w = load_statistics<real>(p, i);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
             const operand<real, N, E> y_a(ss_cuda_row<real>(p.y_a, lane, i), n);
             real                     *x_a = ss_cuda_row<real>(p.x_a, lane, i);
@@ -106,7 +114,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_backward(const ss
                 });
                 row_sum(sum, shared);
             }
-            const double mean = w.center(sum[0]), product = sum[1] / w.n;
+            const double mean = w.center(sum[0]), product = sum[1] * share;
             double      *gain_sum = t.sums(t.gain, lane, total), *bias_sum = t.sums(t.bias, lane, total);
             each_pack<N, E>(n, [&](int e, int64_t j) {
                 const ss_pack<real, N>   part = x.at(e, j), y = y_a.at(e, j);
@@ -131,7 +139,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_backward(const ss
 struct tangent_of_z {
     double     mean, bend;
     __device__ tangent_of_z(const statistics &w, double x_t, double z_x_t)
-        : mean(w.r * w.center(x_t)), bend(w.r * (z_x_t / w.n))
+        : mean(w.r * w.center(x_t)), bend(w.r * (z_x_t * w.share))
     {
     }
     __device__ double at(const statistics &w, double z, double x_t) const
@@ -142,13 +150,14 @@ struct tangent_of_z {
 
 /* y_t (+)= gain z_t + gain_t z + bias_t */
 template <typename real, int N, int E>
-static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_tangent_forward(const ss_norm p)
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_tangent_forward(const ss_norm p, const double share)
 {
     SS_SHARED(double, shared, 2 * SS_BLOCK_SUM);
     const int64_t n = p.x.cols;
     for (int64_t i = totals::turn(); i < p.x.rows; i += (int64_t)gridDim.x * blockDim.y) {
         const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
-        const statistics          w = load_statistics<real>(p, i);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
             const operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
             const real               *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0),
@@ -186,8 +195,8 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2) norm_tangent_forward(c
  *         = r (g_t - bend g - z_t <z g> - z (<z_t g> + <z g_t> - bend <z g>) - (<g_t> - bend <g>)).
  * All means come from one pass, because <z_t g> = r <x_t g> - bend <z g> - mean <g>. */
 template <typename real, int N, int E>
-static __global__ void __launch_bounds__(MOST_THREADS, 2)
-    norm_tangent_backward(const ss_norm p, const totals t)
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_tangent_backward(const ss_norm p, const totals t, const double share)
 {
     SS_SHARED(double, shared, SUMS *SS_BLOCK_SUM);
     SS_DYNAMIC_SHARED(double, total);
@@ -195,7 +204,7 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
     t.clear(total);
     for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
         const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n), y_a(ss_cuda_row<real>(p.y_a, 0, i), n);
-        const statistics          w = load_statistics<real>(p, i);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
             const operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
             const operand<real, N, E> y_at(ss_cuda_row<real>(p.y_at, lane, i), n);
@@ -221,9 +230,9 @@ static __global__ void __launch_bounds__(MOST_THREADS, 2)
             });
             row_sum(sum, shared);
             const tangent_of_z z_t(w, sum[0], sum[1]);
-            const double       zg = sum[3] / w.n, bend = z_t.bend;
-            const double       of_z_t = (w.r * sum[4] - bend * sum[3] - z_t.mean * sum[2]) / w.n;
-            const double       of_z = of_z_t + sum[6] / w.n - bend * zg;
+            const double       zg = sum[3] * share, bend = z_t.bend;
+            const double       of_z_t = (w.r * sum[4] - bend * sum[3] - z_t.mean * sum[2]) * share;
+            const double       of_z = of_z_t + sum[6] * share - bend * zg;
             const double       constant = w.center(sum[5] - bend * sum[2]);
             double *gain_sum = t.sums(t.gain, lane, total), *bias_sum = t.sums(t.bias, lane, total);
             each_pack<N, E>(n, [&](int e, int64_t j) {
@@ -269,12 +278,12 @@ template <typename real> static cut cut_rows(const ss_norm *p)
     const int64_t packs = aligned ? cols / c.pack : cols;
     if (!aligned) {
         c.pack = 1;
-        c.threads = ss_row_threads(cols);
+        c.threads = ss_min64(LOOP_THREADS, ss_row_threads(cols));
     } else {
         c.held = packs <= MOST_THREADS ? 1 : 0;
-        c.threads = ss_min64(MOST_THREADS, ss_round_up(packs, SS_WARP));
+        c.threads = ss_min64(most_threads(c.held), ss_round_up(packs, SS_WARP));
     }
-    if (c.threads == SS_WARP) c.groups = SS_BLOCK_WARPS;
+    if (c.threads == SS_WARP) c.groups = most_threads(c.held) / SS_WARP;
     c.blocks = ss_row_blocks(ss_cuda_blocks(p->x.rows, c.groups));
     return c;
 }
@@ -294,10 +303,11 @@ static ss_status launch(ss_queue *q, const ss_norm *p, const cut *c, const total
     const dim3     block((unsigned)c->threads, (unsigned)c->groups);
     const unsigned blocks = (unsigned)c->blocks;
     const bool     second = p->sweep == SS_TANGENT_BACKWARD;
+    const double   share = 1 / (double)p->x.cols; /* of an element in a mean */
     if (p->sweep == SS_FORWARD)
-        SS_CUDA_LAUNCH(context, (norm_forward<real, N, E>), blocks, block, 0, q->stream, *p);
+        SS_CUDA_LAUNCH(context, (norm_forward<real, N, E>), blocks, block, 0, q->stream, *p, share);
     if (p->sweep == SS_TANGENT_FORWARD)
-        SS_CUDA_LAUNCH(context, (norm_tangent_forward<real, N, E>), blocks, block, 0, q->stream, *p);
+        SS_CUDA_LAUNCH(context, (norm_tangent_forward<real, N, E>), blocks, block, 0, q->stream, *p, share);
     if (p->sweep == SS_FORWARD || p->sweep == SS_TANGENT_FORWARD) return SS_OK;
     if (shared > PLAIN_SHARED)
         SS_CUDA(context,
@@ -305,10 +315,10 @@ static ss_status launch(ss_queue *q, const ss_norm *p, const cut *c, const total
                                      cudaFuncAttributeMaxDynamicSharedMemorySize, MOST_SHARED),
                 "norm: %lld bytes of shared memory", (long long)shared);
     if (second)
-        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real, N, E>), blocks, block, shared, q->stream, *p,
-                       *t);
+        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real, N, E>), blocks, block, shared, q->stream, *p, *t,
+                       share);
     else
-        SS_CUDA_LAUNCH(context, (norm_backward<real, N, E>), blocks, block, shared, q->stream, *p, *t);
+        SS_CUDA_LAUNCH(context, (norm_backward<real, N, E>), blocks, block, shared, q->stream, *p, *t, share);
     return SS_OK;
 }
 

@@ -76,19 +76,21 @@ static __device__ __forceinline__ void put(real *to, const ss_pack<double, N> &v
 
 /* A row's z = r x + shift, shift = -r mean, and what its sums become. */
 struct statistics {
-    double            r, shift, n;
+    double            r, shift;
+    double            share; /* 1 / columns */
     bool              centered;
     __device__ double z(double x) const { return r * x + shift; }
     /* The mean of a centred norm, 0 otherwise. */
-    __device__ double center(double sum) const { return centered ? sum / n : 0; }
+    __device__ double center(double sum) const { return centered ? sum * share : 0; }
 };
 
 /* ... as saved */
-template <typename real> static __device__ statistics load_statistics(const ss_norm &p, int64_t i)
+template <typename real>
+static __device__ statistics load_statistics(const ss_norm &p, int64_t i, double share)
 {
     const real  *saved = ss_cuda_row<real>(p.saved, 0, i);
     const double mean = (double)saved[0], r = (double)saved[1];
-    return { r, -r * mean, (double)p.x.cols, p.centered };
+    return { r, -r * mean, share, p.centered };
 }
 
 /* Sums over the threads of a row. */
