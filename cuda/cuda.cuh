@@ -6,10 +6,10 @@
  *     memory.cu       memory, queues, events, bytes; scratch
  *     staging.cu      pinned memory and what goes through it: everything between host and device
  *     graph.cu        a run of calls captured and replayed
- *     one file per family of primitives: convert gemm pointwise norm loss elementwise
+ *     one file per family of primitives: convert gemm pointwise glu norm loss elementwise
  *                     rows rope router attention vectors eigen
- *     map.cuh, reduce.cuh, columns.cuh    patterns that several families share
- *     attention_rows.cuh                  what attention.cu does between its products
+ *     pack.cuh, map.cuh, reduce.cuh, columns.cuh, points.cuh    patterns that several families share
+ *     attention_rows.cuh                                        what attention.cu does between its products
  *
  * All backends that one context opens on one device (both real types) share a record of the device, whose
  * queue is their default queue: work of either real type is ordered without synchronisation. A primitive

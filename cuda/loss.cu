@@ -19,7 +19,7 @@ template <typename real> struct loss_row {
     double         shift;         /* cross-entropy: p_j = exp(x_j - shift) */
     int64_t        target;        /* cross-entropy: where g is minus the sum of the others */
     double         target_slope;  /* cross-entropy: that element of g */
-    double        *shared;        /* [2 * SS_BLOCK_WARPS] */
+    double        *shared;        /* [SS_BLOCK_SUM] */
     int64_t       *shared_index;  /* [SS_BLOCK_WARPS] */
 
     /* Are all a_j zero except that of the class id? */
@@ -218,7 +218,7 @@ template <typename real> static __device__ void second_order(loss_row<real> &r)
         open_gradient(r);
     else if (classes) {
         open_probabilities(r);
-        (void)largest_of(r, &top, [&](int64_t j) { return r.probability(j); });
+        (void)largest_of(r, &top, [&](int64_t j) { return (double)r.x[j]; }); /* of the most probable class */
     }
     for (int64_t lane = 0; lane < p->lanes; lane++) {
         const real *x_t = ss_cuda_row<real>(p->x_t, lane, r.i);
@@ -273,7 +273,7 @@ template <typename real> static __device__ void run_row(loss_row<real> &r)
 template <typename real>
 static __global__ void __launch_bounds__(256) loss_rows(const ss_loss p, bool statistics, int32_t *fault)
 {
-    SS_SHARED(double, shared, 2 * SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     SS_SHARED(int64_t, shared_index, SS_BLOCK_WARPS);
     for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
         loss_row<real> r = {};

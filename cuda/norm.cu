@@ -1,343 +1,375 @@
 /* LayerNorm and RMSNorm: the four sweeps of reference 4, float64 inside a row. Notation there: z = (x - mean)
  * r, g = gain y_a, <.> the mean over a row.
  *
- * One block of threads per row, all lanes; the row stays in the caches between its passes, so that each
- * tensor comes from memory once. The gradients of gain and bias are column sums over rows: a block that has a
- * run of rows adds them up beside its work, each thread its own columns in shared memory, and the blocks'
- * shares are added in order. Only where these sums are too long for shared memory they are a second pass
- * (columns.cuh); what that needs of z_t besides x_t, two numbers per row and lane, the row kernel leaves for
- * it. */
+ * A row belongs to one block of threads, or to one warp of a block if it is short; all lanes are done while
+ * it is there. Every sweep goes over it twice, once for all sums and once for the results (forward needs the
+ * mean first). In between a thread holds its pack of the row in registers; rows that are longer than one pack
+ * a thread, and strided ones, are read again from the first cache, which has 64 KB for each block's row. So
+ * every tensor comes from memory once.
+ *
+ * The gradients of gain and bias are column sums over rows. A block has a run of rows; each thread adds up
+ * the columns that it handles anyway, in shared memory or, if these are too many, in the block's share of
+ * the scratch, which is touched by this block alone and stays in the second cache. The blocks' shares are
+ * added in order by a second kernel. So there is one pass over the tensors, whatever their width.
+ *
+ * What a block should be given. The second-order sweep of float32 moves 20 bytes an element and costs some 30
+ * float64 operations and 13 conversions; at 16 conversions, 64 operations and 15 bytes a clock, a
+ * multiprocessor of an H100 takes 0.8 clocks for the former and 1.3 for the latter. Memory decides, if enough
+ * of it is on its way: a thread asks for 64 bytes (4 operands) at a time, and two blocks of 256 threads with
+ * 128 registers each have 32 KB. Runs: a share costs a column 16 bytes to write and read, in the second
+ * cache, for one of 20 bytes and more per row, in memory. Hence at least 8 rows a run, 4 while the device
+ * would not be filled otherwise, and at most MOST_SHARES runs, fewer where the shares would leave the second
+ * cache. All this depends on shapes alone, as the order of the sums must. None of it has been measured on a
+ * device. */
 #include "columns.cuh"
-#include "reduce.cuh"
+#include "norm.cuh"
 
-#define SUMS       5    /* most that a pass adds up */
-#define TOTALS     5120 /* column sums that shared memory holds */
-#define MAX_SHARES 128  /* blocks with a run of rows */
-#define MIN_ROWS   4    /* of a run */
+#define MOST_THREADS 256 /* of a row in registers */
+#define LOOP_THREADS                                                                                         \
+    224 /* of one that is read again: two blocks with 144 registers each fit a multiprocessor */
+#define SUMS          7          /* most that a pass adds up */
+#define PLAIN_SHARED  (48 << 10) /* bytes that every launch may have ... */
+#define MOST_SHARED   (96 << 10) /* ... and that every device gives a kernel which asks for it */
+#define FILL          264        /* runs that occupy a device: two for each of 132 multiprocessors */
+#define LEAST_SHARES  132
+#define MOST_SHARES   1056
+#define SHARE_DOUBLES (4 << 20) /* of all shares together: what the second cache holds beside the tensors */
+#define LEAST_ROWS    4         /* of a run */
+#define USUAL_ROWS    8         /* of a run once the device is filled */
 
-/* A row at work. */
-template <typename real> struct norm_row {
-    const real       *x, *gain; /* [cols]; gain NULL = 1 */
-    double            mean, r, offset;
-    int64_t           n;
-    bool              centered;
-    double           *shared; /* [SUMS * SS_BLOCK_WARPS] */
-    __device__ double z(int64_t j) const { return ((double)x[j] - mean) * r; }
-    __device__ double scale(int64_t j) const { return gain ? (double)gain[j] + offset : 1; }
-    /* The mean of a centred norm, 0 otherwise. */
-    __device__ double center(double sum) const { return centered ? sum / (double)n : 0; }
-};
+/* ---- The sweeps ---- */
 
-template <typename real>
-static __device__ norm_row<real> open_row(const ss_norm &p, int64_t i, double *shared)
+static constexpr int most_threads(int held)
 {
-    norm_row<real> w = { ss_cuda_row<real>(p.x, 0, i),
-                         static_cast<const real *>(p.gain.data),
-                         0,
-                         0,
-                         p.gain_offset,
-                         p.x.cols,
-                         p.centered,
-                         shared };
-    return w;
+    return held ? MOST_THREADS : LOOP_THREADS;
 }
 
-/* ... with mean and r as saved */
-template <typename real>
-static __device__ norm_row<real> load_row(const ss_norm &p, int64_t i, double *shared)
+template <typename real, int N, int E>
+static __global__ void __launch_bounds__(most_threads(E), 2) norm_forward(const ss_norm p, const double share)
 {
-    norm_row<real> w = open_row<real>(p, i, shared);
-    const real    *saved = ss_cuda_row<real>(p.saved, 0, i);
-    w.mean = (double)saved[0];
-    w.r = (double)saved[1];
-    return w;
-}
-
-template <typename real> static __device__ void put(real *out, double value, bool accumulate)
-{
-    *out = (real)(accumulate ? (double)*out + value : value);
-}
-
-/* The column sums of a block, in shared memory: thread-private columns, no barrier. */
-struct column_totals {
-    double         *share;             /* device [terms, blocks, lanes, cols]; NULL = no sums here */
-    int64_t         rows;              /* of a block's run */
-    int             gain, bias, terms; /* place of each among the terms; -1 = not wanted */
-    __device__ void clear(double *total, int64_t lanes, int64_t n) const
-    {
-        for (int64_t k = 0; share && k < terms * lanes; k++)
-            for (int64_t j = threadIdx.x; j < n; j += blockDim.x) total[k * n + j] = 0;
-    }
-    __device__ void add(double *total, int64_t lanes, int64_t lane, int64_t n, int64_t j, double of_gain,
-                        double of_bias) const
-    {
-        if (gain >= 0) total[(gain * lanes + lane) * n + j] += of_gain;
-        if (bias >= 0) total[(bias * lanes + lane) * n + j] += of_bias;
-    }
-    __device__ void keep(const double *total, int64_t lanes, int64_t n) const
-    {
-        for (int64_t k = 0; share && k < terms * lanes; k++) {
-            const int64_t term = k / lanes, lane = k % lanes;
-            double       *to = share + ((term * gridDim.x + blockIdx.x) * lanes + lane) * n;
-            for (int64_t j = threadIdx.x; j < n; j += blockDim.x) to[j] = total[k * n + j];
-        }
-    }
-    /* Rows of this block: a run, or every so many. */
-    __device__ int64_t first() const { return share ? blockIdx.x * rows : blockIdx.x; }
-    __device__ int64_t step() const { return share ? 1 : gridDim.x; }
-    __device__ int64_t end(int64_t all) const
-    {
-        return share && (blockIdx.x + 1) * rows < all ? (blockIdx.x + 1) * rows : all;
-    }
-};
-
-template <typename real> static __global__ void __launch_bounds__(256) norm_forward(const ss_norm p)
-{
-    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
-    const real *bias = static_cast<const real *>(p.bias.data);
-    for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
-        norm_row<real> w = open_row<real>(p, i, shared);
-        double         sum = 0, squares = 0;
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
+    const int64_t n = p.x.cols;
+    for (int64_t i = totals::turn(); i < p.x.rows; i += (int64_t)gridDim.x * blockDim.y) {
+        const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
+        double                    sum[1] = { 0 }, squares[1] = { 0 }, mean = 0;
         if (p.centered) {
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) sum += (double)w.x[j];
-            w.mean = ss_block_sum_of(sum, shared) / (double)w.n;
+            each_pack<N, E>(n, [&](int e, int64_t j) {
+                const ss_pack<real, N> part = x.at(e, j);
+                for (int v = 0; v < N; v++) sum[0] += (double)part[v];
+            });
+            row_sum(sum, shared);
+            mean = sum[0] * share;
         }
-        for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-            double d = (double)w.x[j] - w.mean;
-            squares += d * d;
-        }
-        w.r = 1 / sqrt(ss_block_sum_of(squares, shared) / (double)w.n + p.eps);
-        real *saved = ss_cuda_row<real>(p.saved, 0, i), *y = ss_cuda_row<real>(p.y, 0, i);
+        each_pack<N, E>(n, [&](int e, int64_t j) {
+            const ss_pack<real, N> part = x.at(e, j);
+            for (int v = 0; v < N; v++) {
+                const double d = (double)part[v] - mean;
+                squares[0] += d * d;
+            }
+        });
+        row_sum(squares, shared);
+        const double     r = 1 / sqrt(squares[0] * share + p.eps);
+        const statistics w = { r, -r * mean, share, p.centered };
+        real            *saved = ss_cuda_row<real>(p.saved, 0, i), *y = ss_cuda_row<real>(p.y, 0, i);
         if (saved && threadIdx.x == 0) {
-            saved[0] = (real)w.mean;
-            saved[1] = (real)w.r;
+            saved[0] = (real)mean;
+            saved[1] = (real)r;
         }
-        for (int64_t j = threadIdx.x; y && j < w.n; j += blockDim.x)
-            put(y + j, w.scale(j) * w.z(j) + (bias ? (double)bias[j] : 0), p.accumulate_y);
+        if (!y) continue;
+        each_pack<N, E>(n, [&](int e, int64_t j) {
+            const ss_pack<real, N>   part = x.at(e, j);
+            const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+            ss_pack<double, N> out = parameters_at<real, N>(static_cast<const real *>(p.bias.data), j, 0, 0);
+            for (int v = 0; v < N; v++) out[v] += scale[v] * w.z((double)part[v]);
+            put<real, N>(y + j, out, p.accumulate_y);
+        });
     }
 }
 
 /* x_a (+)= r (g - <g> - z <z g>) */
-template <typename real>
-static __global__ void __launch_bounds__(256) norm_backward(const ss_norm p, const column_totals sums)
+template <typename real, int N, int E>
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_backward(const ss_norm p, const totals t, const double share)
 {
-    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, 2 * SS_BLOCK_SUM);
     SS_DYNAMIC_SHARED(double, total);
-    sums.clear(total, p.lanes, p.x.cols);
-    for (int64_t i = sums.first(); i < sums.end(p.x.rows); i += sums.step()) {
-        const norm_row<real> w = load_row<real>(p, i, shared);
+    const int64_t n = p.x.cols;
+    t.clear(total);
+    for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
+        const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
-            const real *y_a = ss_cuda_row<real>(p.y_a, lane, i);
-            real       *x_a = ss_cuda_row<real>(p.x_a, lane, i);
-            double      sum[2] = { 0, 0 };
-            for (int64_t j = threadIdx.x; x_a && j < w.n; j += blockDim.x) {
-                double g = w.scale(j) * (double)y_a[j];
-                sum[0] += g;
-                sum[1] += g * w.z(j);
+            const operand<real, N, E> y_a(ss_cuda_row<real>(p.y_a, lane, i), n);
+            real                     *x_a = ss_cuda_row<real>(p.x_a, lane, i);
+            double                    sum[2] = {}; /* g, z g */
+            if (x_a) {
+                each_pack<N, E>(n, [&](int e, int64_t j) {
+                    const ss_pack<real, N>   part = x.at(e, j), a = y_a.at(e, j);
+                    const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+                    for (int v = 0; v < N; v++) {
+                        const double g = scale[v] * (double)a[v];
+                        sum[0] += g;
+                        sum[1] += g * w.z((double)part[v]);
+                    }
+                });
+                row_sum(sum, shared);
             }
-            if (x_a) ss_block_sum(sum, shared);
-            const double mean = w.center(sum[0]), product = sum[1] / (double)w.n;
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-                double z = w.z(j), a = (double)y_a[j];
-                if (x_a) put(x_a + j, w.r * (w.scale(j) * a - mean - z * product), p.accumulate_x);
-                if (sums.share) sums.add(total, p.lanes, lane, w.n, j, a * z, a);
-            }
+            const double mean = w.center(sum[0]), product = sum[1] * share;
+            double      *gain_sum = t.sums(t.gain, lane, total), *bias_sum = t.sums(t.bias, lane, total);
+            each_pack<N, E>(n, [&](int e, int64_t j) {
+                const ss_pack<real, N>   part = x.at(e, j), y = y_a.at(e, j);
+                const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+                ss_pack<double, N>       out;
+                for (int v = 0; v < N; v++) {
+                    const double  z = w.z((double)part[v]), a = (double)y[v];
+                    const int64_t slot = slot_of<N>(e, v);
+                    out[v] = w.r * (scale[v] * a - mean - z * product);
+                    if (gain_sum) gain_sum[slot] += a * z;
+                    if (bias_sum) bias_sum[slot] += a;
+                }
+                if (x_a) put<real, N>(x_a + j, out, p.accumulate_x);
+            });
         }
     }
-    sums.keep(total, p.lanes, p.x.cols);
+    t.close(total);
 }
 
-/* z_t = r (x_t - mean - z c) with mean = <x_t>, c = <z x_t>; 0 without x_t */
-template <typename real> struct tangent_of_z {
-    const real       *x_t; /* NULL = 0 */
-    double            mean, c;
-    __device__ double at(const norm_row<real> &w, int64_t j) const
+/* z_t = r (x_t - <x_t> - z <z x_t>) = r x_t - bend z - mean with bend = r <z x_t>, mean = r <x_t>; 0 without
+ * x_t */
+struct tangent_of_z {
+    double     mean, bend;
+    __device__ tangent_of_z(const statistics &w, double x_t, double z_x_t)
+        : mean(w.r * w.center(x_t)), bend(w.r * (z_x_t * w.share))
     {
-        return x_t ? w.r * ((double)x_t[j] - mean - w.z(j) * c) : 0;
+    }
+    __device__ double at(const statistics &w, double z, double x_t) const
+    {
+        return w.r * x_t - mean - bend * z;
     }
 };
-
-template <typename real>
-static __device__ tangent_of_z<real> open_tangent(const norm_row<real> &w, const real *x_t)
-{
-    tangent_of_z<real> t = { x_t, 0, 0 };
-    double             sum[2] = { 0, 0 };
-    if (!x_t) return t;
-    for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-        sum[0] += (double)x_t[j];
-        sum[1] += (double)x_t[j] * w.z(j);
-    }
-    ss_block_sum(sum, w.shared);
-    t.mean = w.center(sum[0]);
-    t.c = sum[1] / (double)w.n;
-    return t;
-}
 
 /* y_t (+)= gain z_t + gain_t z + bias_t */
-template <typename real> static __global__ void __launch_bounds__(256) norm_tangent_forward(const ss_norm p)
+template <typename real, int N, int E>
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_tangent_forward(const ss_norm p, const double share)
 {
-    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
-    for (int64_t i = blockIdx.x; i < p.x.rows; i += gridDim.x) {
-        const norm_row<real> w = load_row<real>(p, i, shared);
+    SS_SHARED(double, shared, 2 * SS_BLOCK_SUM);
+    const int64_t n = p.x.cols;
+    for (int64_t i = totals::turn(); i < p.x.rows; i += (int64_t)gridDim.x * blockDim.y) {
+        const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
-            const real              *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0);
-            const real              *bias_t = ss_cuda_row<real>(p.bias_t, lane, 0);
-            real                    *y_t = ss_cuda_row<real>(p.y_t, lane, i);
-            const tangent_of_z<real> t = open_tangent<real>(w, ss_cuda_row<real>(p.x_t, lane, i));
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-                double value = w.scale(j) * t.at(w, j) + (gain_t ? (double)gain_t[j] * w.z(j) : 0) +
-                               (bias_t ? (double)bias_t[j] : 0);
-                put(y_t + j, value, p.accumulate_y);
+            const operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
+            const real               *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0),
+                       *bias_t = ss_cuda_row<real>(p.bias_t, lane, 0);
+            real  *y_t = ss_cuda_row<real>(p.y_t, lane, i);
+            double sum[2] = {}; /* x_t, z x_t */
+            if (p.x_t.data) {
+                each_pack<N, E>(n, [&](int e, int64_t j) {
+                    const ss_pack<real, N> part = x.at(e, j), d = x_t.at(e, j);
+                    for (int v = 0; v < N; v++) {
+                        sum[0] += (double)d[v];
+                        sum[1] += (double)d[v] * w.z((double)part[v]);
+                    }
+                });
+                row_sum(sum, shared);
             }
+            const tangent_of_z t(w, sum[0], sum[1]);
+            each_pack<N, E>(n, [&](int e, int64_t j) {
+                const ss_pack<real, N>   part = x.at(e, j), d = x_t.at(e, j);
+                const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+                const ss_pack<double, N> scale_t = parameters_at<real, N>(gain_t, j, 0, 0);
+                ss_pack<double, N>       out = parameters_at<real, N>(bias_t, j, 0, 0);
+                for (int v = 0; v < N; v++) {
+                    const double z = w.z((double)part[v]);
+                    out[v] += scale[v] * t.at(w, z, (double)d[v]) + scale_t[v] * z;
+                }
+                put<real, N>(y_t + j, out, p.accumulate_y);
+            });
         }
     }
 }
 
-/* x_at (+)= r (g_t - <g_t> - z_t <z g> - z (<z_t g> + <z g_t>)) - r c x_a with x_a = r (g - <g> - z <z g>),
- * g_t = gain_t y_a + gain y_at. moments[lane, row] = mean, c of z_t, for the column sums. */
-template <typename real>
-static __global__ void __launch_bounds__(256)
-    norm_tangent_backward(const ss_norm p, double *moments, const column_totals sums)
+/* x_at (+)= r (g_t - <g_t> - z_t <z g> - z (<z_t g> + <z g_t>)) - bend x_a with x_a = r (g - <g> - z <z g>),
+ * g_t = gain_t y_a + gain y_at; in powers of z, z_t, g and g_t
+ *         = r (g_t - bend g - z_t <z g> - z (<z_t g> + <z g_t> - bend <z g>) - (<g_t> - bend <g>)).
+ * All means come from one pass, because <z_t g> = r <x_t g> - bend <z g> - mean <g>. */
+template <typename real, int N, int E>
+static __global__ void __launch_bounds__(most_threads(E), 2)
+    norm_tangent_backward(const ss_norm p, const totals t, const double share)
 {
-    SS_SHARED(double, shared, SUMS *SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SUMS *SS_BLOCK_SUM);
     SS_DYNAMIC_SHARED(double, total);
-    sums.clear(total, p.lanes, p.x.cols);
-    for (int64_t i = sums.first(); i < sums.end(p.x.rows); i += sums.step()) {
-        const norm_row<real> w = load_row<real>(p, i, shared);
+    const int64_t n = p.x.cols;
+    t.clear(total);
+    for (int64_t i = t.first(); i < t.end(p.x.rows); i += t.step()) {
+        const operand<real, N, E> x(ss_cuda_row<real>(p.x, 0, i), n), y_a(ss_cuda_row<real>(p.y_a, 0, i), n);
+        const statistics          w = load_statistics<real>(p, i, share);
         for (int64_t lane = 0; lane < p.lanes; lane++) {
-            const real              *y_a = ss_cuda_row<real>(p.y_a, lane, i);
-            const real              *y_at = ss_cuda_row<real>(p.y_at, lane, i);
-            const real              *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0);
-            real                    *x_at = ss_cuda_row<real>(p.x_at, lane, i);
-            const tangent_of_z<real> t = open_tangent<real>(w, ss_cuda_row<real>(p.x_t, lane, i));
-            if (moments && threadIdx.x == 0) {
-                moments[2 * (lane * p.x.rows + i)] = t.mean;
-                moments[2 * (lane * p.x.rows + i) + 1] = t.c;
-            }
-            if (!x_at && !sums.share) continue;
-            double sum[SUMS] = {}; /* g, z g, z_t g, g_t, z g_t */
-            for (int64_t j = threadIdx.x; x_at && j < w.n; j += blockDim.x) {
-                double z = w.z(j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
-                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + (y_at ? w.scale(j) * (double)y_at[j] : 0);
-                sum[0] += g;
-                sum[1] += z * g;
-                sum[2] += t.at(w, j) * g;
-                sum[3] += g_t;
-                sum[4] += z * g_t;
-            }
-            if (x_at) ss_block_sum(sum, shared);
-            const double n = (double)w.n, mean_g = w.center(sum[0]), zg = sum[1] / n;
-            const double mean_t = w.center(sum[3]), both = sum[2] / n + sum[4] / n;
-            for (int64_t j = threadIdx.x; j < w.n; j += blockDim.x) {
-                double z = w.z(j), z_t = t.at(w, j), a = y_a ? (double)y_a[j] : 0, g = w.scale(j) * a;
-                double a_t = y_at ? (double)y_at[j] : 0;
-                double g_t = (gain_t ? (double)gain_t[j] * a : 0) + w.scale(j) * a_t;
-                double x_a = w.r * (g - mean_g - z * zg);
-                if (x_at)
-                    put(x_at + j, w.r * (g_t - mean_t - z_t * zg - z * both) - w.r * t.c * x_a,
-                        p.accumulate_x);
-                if (sums.share) sums.add(total, p.lanes, lane, w.n, j, a_t * z + a * z_t, a_t);
-            }
+            const operand<real, N, E> x_t(ss_cuda_row<real>(p.x_t, lane, i), n);
+            const operand<real, N, E> y_at(ss_cuda_row<real>(p.y_at, lane, i), n);
+            const real               *gain_t = ss_cuda_row<real>(p.gain_t, lane, 0);
+            real                     *x_at = ss_cuda_row<real>(p.x_at, lane, i);
+            double                    sum[SUMS] = {}; /* x_t, z x_t, g, z g, x_t g, g_t, z g_t */
+            each_pack<N, E>(n, [&](int e, int64_t j) {
+                const ss_pack<real, N> part = x.at(e, j), a = y_a.at(e, j), d = x_t.at(e, j),
+                                       a_t = y_at.at(e, j);
+                const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+                const ss_pack<double, N> scale_t = parameters_at<real, N>(gain_t, j, 0, 0);
+                for (int v = 0; v < N; v++) {
+                    const double z = w.z((double)part[v]), g = scale[v] * (double)a[v];
+                    const double g_t = scale_t[v] * (double)a[v] + scale[v] * (double)a_t[v];
+                    sum[0] += (double)d[v];
+                    sum[1] += z * (double)d[v];
+                    sum[2] += g;
+                    sum[3] += z * g;
+                    sum[4] += (double)d[v] * g;
+                    sum[5] += g_t;
+                    sum[6] += z * g_t;
+                }
+            });
+            row_sum(sum, shared);
+            const tangent_of_z z_t(w, sum[0], sum[1]);
+            const double       zg = sum[3] * share, bend = z_t.bend;
+            const double       of_z_t = (w.r * sum[4] - bend * sum[3] - z_t.mean * sum[2]) * share;
+            const double       of_z = of_z_t + sum[6] * share - bend * zg;
+            const double       constant = w.center(sum[5] - bend * sum[2]);
+            double *gain_sum = t.sums(t.gain, lane, total), *bias_sum = t.sums(t.bias, lane, total);
+            each_pack<N, E>(n, [&](int e, int64_t j) {
+                const ss_pack<real, N> part = x.at(e, j), y = y_a.at(e, j), d = x_t.at(e, j),
+                                       y_t = y_at.at(e, j);
+                const ss_pack<double, N> scale = scale_at<real, N>(p, j);
+                const ss_pack<double, N> scale_t = parameters_at<real, N>(gain_t, j, 0, 0);
+                ss_pack<double, N>       out;
+                for (int v = 0; v < N; v++) {
+                    const double  z = w.z((double)part[v]), s = z_t.at(w, z, (double)d[v]);
+                    const double  a = (double)y[v], a_t = (double)y_t[v], g = scale[v] * a;
+                    const double  g_t = scale_t[v] * a + scale[v] * a_t;
+                    const int64_t slot = slot_of<N>(e, v);
+                    out[v] = w.r * (g_t - constant - bend * g - s * zg - z * of_z);
+                    if (gain_sum) gain_sum[slot] += a_t * z + a * s;
+                    if (bias_sum) bias_sum[slot] += a_t;
+                }
+                if (x_at) put<real, N>(x_at + j, out, p.accumulate_x);
+            });
         }
     }
-    sums.keep(total, p.lanes, p.x.cols);
+    t.close(total);
 }
 
-/* Terms of the gradients of gain and bias: y_a z, y_a; their tangents: y_at z + y_a z_t, y_at */
-template <typename real> struct gain_and_bias {
-    static const int terms = 2;
-    ss_norm          p;
-    const double    *moments; /* [lanes, rows, 2] of the tangent sweep; NULL = backward */
-    __device__ void  operator()(int64_t lane, int64_t i, int64_t j, double *sum) const
-    {
-        const norm_row<real> w = load_row<real>(p, i, nullptr);
-        const real          *y_a = ss_cuda_row<real>(p.y_a, lane, i);
-        if (!moments) {
-            sum[0] += (double)y_a[j] * w.z(j);
-            sum[1] += (double)y_a[j];
-            return;
-        }
-        const real              *y_at = ss_cuda_row<real>(p.y_at, lane, i);
-        const double            *moment = moments + 2 * (lane * p.x.rows + i);
-        const tangent_of_z<real> t = { ss_cuda_row<real>(p.x_t, lane, i), moment[0], moment[1] };
-        sum[0] += (y_at ? (double)y_at[j] * w.z(j) : 0) + (y_a ? (double)y_a[j] * t.at(w, j) : 0);
-        sum[1] += y_at ? (double)y_at[j] : 0;
-    }
+/* ---- Launches ---- */
+
+/* How a sweep is cut, by its shape alone. */
+struct cut {
+    int64_t pack;            /* elements of an access */
+    int     held;            /* packs of a thread in registers: 1, or 0 = read again */
+    int64_t threads, groups; /* of a row; rows at a time */
+    int64_t blocks;
 };
 
-/* The row kernel of a sweep. */
-template <typename real>
-static ss_status run_rows(ss_queue *q, const ss_norm *p, double *moments, const column_totals &sums)
+template <typename real> static cut cut_rows(const ss_norm *p)
 {
-    const int64_t  rows = p->x.rows;
-    const unsigned threads = ss_row_threads(p->x.cols);
-    const unsigned blocks = sums.share ? (unsigned)ss_cuda_blocks(rows, sums.rows) : ss_row_blocks(rows);
-    const size_t   bytes = sums.share ? 8 * (size_t)(sums.terms * p->lanes * p->x.cols) : 0;
-    ss_context    *context = q->device->context;
-    switch (p->sweep) {
-    case SS_FORWARD:
-        SS_CUDA_LAUNCH(context, (norm_forward<real>), blocks, threads, 0, q->stream, *p);
-        return SS_OK;
-    case SS_BACKWARD:
-        if (p->x_a.data || sums.share)
-            SS_CUDA_LAUNCH(context, (norm_backward<real>), blocks, threads, bytes, q->stream, *p, sums);
-        return SS_OK;
-    case SS_TANGENT_FORWARD:
-        SS_CUDA_LAUNCH(context, (norm_tangent_forward<real>), blocks, threads, 0, q->stream, *p);
-        return SS_OK;
-    default:
-        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real>), blocks, threads, bytes, q->stream, *p, moments,
-                       sums);
-        return SS_OK;
+    const ss_matrix *operands[] = { &p->x,   &p->y,   &p->gain, &p->bias, &p->x_t,    &p->y_t,
+                                    &p->x_a, &p->y_a, &p->x_at, &p->y_at, &p->gain_t, &p->bias_t };
+    const int64_t    cols = p->x.cols;
+    cut              c = { ss_pack_length<real>, 0, 0, 1, 0 };
+    bool             aligned = cols % c.pack == 0;
+    for (const ss_matrix *m : operands) aligned = aligned && ss_cuda_aligned<real>(m, p->lanes, false);
+    const int64_t packs = aligned ? cols / c.pack : cols;
+    if (!aligned) {
+        c.pack = 1;
+        c.threads = ss_min64(LOOP_THREADS, ss_row_threads(cols));
+    } else {
+        c.held = packs <= MOST_THREADS ? 1 : 0;
+        c.threads = ss_min64(most_threads(c.held), ss_round_up(packs, SS_WARP));
     }
+    if (c.threads == SS_WARP) c.groups = most_threads(c.held) / SS_WARP;
+    c.blocks = ss_row_blocks(ss_cuda_blocks(p->x.rows, c.groups));
+    return c;
+}
+
+/* Rows of a run for sums of `doubles` a block. */
+static int64_t run_length(int64_t rows, int64_t doubles)
+{
+    const int64_t most = ss_min64(MOST_SHARES, ss_max64(LEAST_SHARES, SHARE_DOUBLES / doubles));
+    const int64_t filling = ss_min64(USUAL_ROWS, ss_cuda_blocks(rows, FILL));
+    return ss_max64(ss_max64(LEAST_ROWS, filling), ss_cuda_blocks(rows, most));
+}
+
+template <typename real, int N, int E>
+static ss_status launch(ss_queue *q, const ss_norm *p, const cut *c, const totals *t, int64_t shared)
+{
+    ss_context    *context = q->device->context;
+    const dim3     block((unsigned)c->threads, (unsigned)c->groups);
+    const unsigned blocks = (unsigned)c->blocks;
+    const bool     second = p->sweep == SS_TANGENT_BACKWARD;
+    const double   share = 1 / (double)p->x.cols; /* of an element in a mean */
+    if (p->sweep == SS_FORWARD)
+        SS_CUDA_LAUNCH(context, (norm_forward<real, N, E>), blocks, block, 0, q->stream, *p, share);
+    if (p->sweep == SS_TANGENT_FORWARD)
+        SS_CUDA_LAUNCH(context, (norm_tangent_forward<real, N, E>), blocks, block, 0, q->stream, *p, share);
+    if (p->sweep == SS_FORWARD || p->sweep == SS_TANGENT_FORWARD) return SS_OK;
+    if (shared > PLAIN_SHARED)
+        SS_CUDA(context,
+                cudaFuncSetAttribute(second ? norm_tangent_backward<real, N, E> : norm_backward<real, N, E>,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, MOST_SHARED),
+                "norm: %lld bytes of shared memory", (long long)shared);
+    if (second)
+        SS_CUDA_LAUNCH(context, (norm_tangent_backward<real, N, E>), blocks, block, shared, q->stream, *p, *t,
+                       share);
+    else
+        SS_CUDA_LAUNCH(context, (norm_backward<real, N, E>), blocks, block, shared, q->stream, *p, *t, share);
+    return SS_OK;
+}
+
+template <typename real>
+static ss_status run_rows(ss_queue *q, const ss_norm *p, const cut *c, const totals *t, int64_t shared)
+{
+    const int N = ss_pack_length<real>;
+    if (p->x.rows == 0) return SS_OK;
+    if (c->pack == 1) return launch<real, 1, 0>(q, p, c, t, shared);
+    return c->held ? launch<real, N, 1>(q, p, c, t, shared) : launch<real, N, 0>(q, p, c, t, shared);
 }
 
 /* Rows and column sums in one pass. */
 template <typename real>
-static ss_status run_summed(ss_queue *q, const ss_norm *p, const ss_matrix *const *out,
-                            const bool *accumulate, column_totals sums)
+static ss_status run_summed(ss_queue *q, const ss_norm *p, cut c, const ss_column_outputs<2> &out)
 {
-    const int64_t rows = p->x.rows, each = p->lanes * p->x.cols;
-    void         *share = nullptr;
-    sums.rows = ss_max64(MIN_ROWS, ss_cuda_blocks(rows, MAX_SHARES));
-    const int64_t blocks = ss_cuda_blocks(rows, sums.rows);
-    SS_RETURN(ss_cuda_scratch(q, 8 * ss_max64(1, sums.terms * blocks * each), &share));
-    sums.share = static_cast<double *>(share);
-    if (rows) SS_RETURN(run_rows<real>(q, p, nullptr, sums));
-    const int place[] = { sums.gain, sums.bias };
-    for (int k = 0; k < 2; k++)
-        if (place[k] >= 0)
-            SS_RETURN(ss_cuda_add_shares<real>(q, sums.share + place[k] * blocks * each, blocks, p->lanes,
-                                               p->x.cols, out[k], accumulate[k]));
-    return SS_OK;
+    totals  t = { nullptr, 0, p->lanes, 0, -1, -1, 0, false };
+    void   *share = nullptr;
+    int64_t shared;
+    if (out.term[0].y.data) t.gain = t.terms++;
+    if (out.term[1].y.data) t.bias = t.terms++;
+    t.slots = ss_cuda_blocks(p->x.cols, c.threads * c.pack) * c.threads * c.pack;
+    const int64_t doubles = t.terms * t.lanes * t.slots;
+    while (c.groups > 1 && c.groups * doubles * 8 > PLAIN_SHARED) c.groups /= 2;
+    t.in_shared = c.groups * doubles * 8 <= MOST_SHARED;
+    shared = t.in_shared ? c.groups * doubles * 8 : 0;
+    t.rows = run_length(p->x.rows, doubles);
+    c.blocks = ss_cuda_blocks(p->x.rows, t.rows);
+    SS_RETURN(ss_cuda_scratch(q, 8 * ss_max64(1, c.blocks * doubles), &share));
+    t.share = static_cast<double *>(share);
+    SS_RETURN(run_rows<real>(q, p, &c, &t, shared));
+    const slot_order           order = { c.threads, (int)c.pack };
+    const ss_column_outputs<2> present = { { t.gain < 0 ? out.term[1] : out.term[0], out.term[1] } };
+    return ss_cuda_add_shares<real>(q, t.share, c.blocks, t.lanes, t.slots, t.terms, present, order);
 }
 
 template <typename real> ss_status ss_cuda_norm(ss_backend *b, ss_queue *q, const ss_norm *p)
 {
-    const bool       second = p->sweep == SS_TANGENT_BACKWARD;
-    const ss_matrix *out[] = { second ? &p->gain_at : &p->gain_a, second ? &p->bias_at : &p->bias_a };
-    const bool       accumulate[] = { p->accumulate_gain, p->accumulate_bias };
-    const bool       sums = (second || p->sweep == SS_BACKWARD) && (out[0]->data || out[1]->data);
-    const int64_t    rows = p->x.rows, cols = p->x.cols;
-    column_totals    totals = { nullptr, 0, -1, -1, 0 };
-    void            *scratch = nullptr;
-    if (!p->x.data || (!p->saved.data && p->sweep != SS_FORWARD) ||
-        (p->sweep == SS_BACKWARD && !p->y_a.data) || p->sweep > SS_TANGENT_BACKWARD)
+    const bool                 second = p->sweep == SS_TANGENT_BACKWARD, first = p->sweep == SS_BACKWARD;
+    const ss_column_outputs<2> out = { { { second ? p->gain_at : p->gain_a, p->accumulate_gain },
+                                         { second ? p->bias_at : p->bias_a, p->accumulate_bias } } };
+    const totals               none = { nullptr, 0, p->lanes, 0, -1, -1, 0, false };
+    if (!p->x.data || (!p->saved.data && p->sweep != SS_FORWARD) || (first && !p->y_a.data) ||
+        p->sweep > SS_TANGENT_BACKWARD)
         return ss_fail(b->context, SS_ERROR_INTERNAL, "norm: sweep %d lacks an operand", (int)p->sweep);
     SS_RETURN(ss_cuda_enter(b, &q));
-    if (cols == 0) return SS_OK;
-    if (!sums) return rows ? run_rows<real>(q, p, nullptr, totals) : SS_OK;
-    if (out[0]->data) totals.gain = totals.terms++;
-    if (out[1]->data) totals.bias = totals.terms++;
-    if (totals.terms * p->lanes * cols <= TOTALS) return run_summed<real>(q, p, out, accumulate, totals);
-
-    const int64_t n_moments = second ? 2 * p->lanes * rows : 0;
-    SS_RETURN(ss_cuda_scratch(q, 8 * (n_moments + ss_column_scratch(2, p->lanes, rows, cols)), &scratch));
-    double *moments = n_moments ? static_cast<double *>(scratch) : nullptr;
-    totals.gain = totals.bias = -1;
-    if (rows) SS_RETURN(run_rows<real>(q, p, moments, totals));
-    const gain_and_bias<real> f = { *p, moments };
-    return ss_cuda_column_sums<real>(q, p->lanes, rows, cols, f, static_cast<double *>(scratch) + n_moments,
-                                     out, accumulate);
+    if (p->x.cols == 0) return SS_OK;
+    const cut c = cut_rows<real>(p);
+    if ((first || second) && (out.term[0].y.data || out.term[1].y.data))
+        return run_summed<real>(q, p, c, out);
+    if ((first && !p->x_a.data) || (second && !p->x_at.data)) return SS_OK;
+    return run_rows<real>(q, p, &c, &none, 0);
 }
 SS_CUDA_INSTANTIATE(norm)

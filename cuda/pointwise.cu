@@ -1,30 +1,8 @@
-/* Pointwise functions and their sweeps. One thread per element of the primal; it handles all lanes, so that
+/* Pointwise functions and their sweeps. One thread per pack of the primal; it handles all lanes, so that
  * primal operands and derivatives are read and computed once. The bias in front is added on the way; where
  * its adjoint is wanted, the threads of a column add up what they write (columns.cuh), lane by lane. */
 #include "columns.cuh"
-
-#define SS_POINT_QUALIFIER static __device__ __forceinline__
-#define SS_POINT_BITS      32
-#define SS_POINT(name)     name##_32
-#include "backend/point_functions.h"
-#undef SS_POINT_BITS
-#undef SS_POINT
-#define SS_POINT_BITS  64
-#define SS_POINT(name) name##_64
-#include "backend/point_functions.h"
-
-/* relu_point::value(x, p), ::first, ::second for float and double */
-#define POINT_STRUCT(name, torch, stem, from_y, kinked)                                                      \
-    struct stem##_point {                                                                                    \
-        static __device__ float  value(float x, const float *p) { return stem##_value_32(x, p); }            \
-        static __device__ float  first(float s, const float *p) { return stem##_first_32(s, p); }            \
-        static __device__ float  second(float s, const float *p) { return stem##_second_32(s, p); }          \
-        static __device__ double value(double x, const double *p) { return stem##_value_64(x, p); }          \
-        static __device__ double first(double s, const double *p) { return stem##_first_64(s, p); }          \
-        static __device__ double second(double s, const double *p) { return stem##_second_64(s, p); }        \
-    };
-SS_FUNCTION_TABLE(POINT_STRUCT)
-#undef POINT_STRUCT
+#include "points.cuh"
 
 /* What is computed: f(s), f'(s) a, f''(s) b a, f''(s) b a + f'(s) c */
 enum formula { VALUE, FIRST, SECOND, SECOND_AND_FIRST };
@@ -40,77 +18,94 @@ template <typename real> struct sweep {
     bool      accumulate;
 };
 
-template <typename real>
-static __device__ __forceinline__ real plus(real x, const ss_matrix &bias, int64_t lane, int64_t col)
+/* x + bias, N elements from column col on; x as it is without a bias */
+template <int N, typename real>
+static __device__ __forceinline__ ss_pack<real, N> plus(ss_pack<real, N> x, const ss_matrix &bias,
+                                                        int64_t lane, int64_t col)
 {
-    return bias.data ? x + ss_cuda_row<real>(bias, lane, 0)[col] : x;
+    if (bias.data) {
+        const ss_pack<real, N> b = ss_load<N, real>(bias, lane, 0, col);
+        for (int v = 0; v < N; v++) x[v] += b[v];
+    }
+    return x;
 }
 
 /* What an element needs of the primal: the same for all lanes. */
-template <typename real> struct slopes {
-    real s, first, second;
+template <typename real, int N> struct slopes {
+    ss_pack<real, N> s, first, second;
 };
 
-template <typename real, typename point>
-static __device__ __forceinline__ slopes<real> slopes_at(const sweep<real> &w, int64_t row, int64_t col)
+template <int N, typename point, typename real>
+static __device__ __forceinline__ slopes<real, N> slopes_at(const sweep<real> &w, int64_t row, int64_t col)
 {
-    slopes<real> d = { plus(ss_cuda_row<real>(w.s, 0, row)[col], w.bias, 0, col), 0, 0 };
-    if (w.kind == FIRST || w.kind == SECOND_AND_FIRST) d.first = point::first(d.s, w.parameter);
-    if (w.kind == SECOND || w.kind == SECOND_AND_FIRST) d.second = point::second(d.s, w.parameter);
+    slopes<real, N> d = { plus<N>(ss_load<N, real>(w.s, 0, row, col), w.bias, 0, col), {}, {} };
+    for (int v = 0; v < N; v++) {
+        if (w.kind == FIRST || w.kind == SECOND_AND_FIRST) d.first[v] = point::first(d.s[v], w.parameter);
+        if (w.kind == SECOND || w.kind == SECOND_AND_FIRST) d.second[v] = point::second(d.s[v], w.parameter);
+    }
     return d;
 }
 
-/* Writes one element of one lane; returns what was written or added. */
-template <typename real, typename point>
-static __device__ __forceinline__ real put_element(const sweep<real> &w, const slopes<real> &d, int64_t lane,
-                                                   int64_t row, int64_t col)
+/* Writes N elements of one lane; returns what was written or added. */
+template <int N, typename point, typename real>
+static __device__ __forceinline__ ss_pack<real, N>
+put_elements(const sweep<real> &w, const slopes<real, N> &d, int64_t lane, int64_t row, int64_t col)
 {
-    real value = 0;
-    if (w.kind == VALUE)
-        value = point::value(plus(ss_cuda_row<real>(w.s, lane, row)[col], w.bias, 0, col), w.parameter);
-    else
-        value = ss_cuda_row<real>(w.a, lane, row)[col];
-    if (w.kind == FIRST)
-        value = d.first * plus(value, w.bias_t, lane, col);
-    else if (w.kind != VALUE)
-        value *= d.second * plus(ss_cuda_row<real>(w.b, lane, row)[col], w.bias_t, lane, col);
-    if (w.kind == SECOND_AND_FIRST) value += d.first * ss_cuda_row<real>(w.c, lane, row)[col];
-    real *out = ss_cuda_row<real>(w.out, lane, row);
-    if (out) out[col] = w.accumulate ? out[col] + value : value;
+    ss_pack<real, N> value;
+    if (w.kind == VALUE) {
+        value = plus<N>(ss_load<N, real>(w.s, lane, row, col), w.bias, 0, col);
+        for (int v = 0; v < N; v++) value[v] = point::value(value[v], w.parameter);
+    } else {
+        value = ss_load<N, real>(w.a, lane, row, col);
+    }
+    if (w.kind == FIRST) {
+        value = plus<N>(value, w.bias_t, lane, col);
+        for (int v = 0; v < N; v++) value[v] *= d.first[v];
+    } else if (w.kind != VALUE) {
+        const ss_pack<real, N> b = plus<N>(ss_load<N, real>(w.b, lane, row, col), w.bias_t, lane, col);
+        for (int v = 0; v < N; v++) value[v] *= d.second[v] * b[v];
+    }
+    if (w.kind == SECOND_AND_FIRST) {
+        const ss_pack<real, N> c = ss_load<N, real>(w.c, lane, row, col);
+        for (int v = 0; v < N; v++) value[v] += d.first[v] * c[v];
+    }
+    if (w.out.data) {
+        real            *to = ss_cuda_row<real>(w.out, lane, row) + col;
+        ss_pack<real, N> out = value;
+        if (w.accumulate) {
+            const ss_pack<real, N> old = ss_load<N>(to);
+            for (int v = 0; v < N; v++) out[v] = old[v] + value[v];
+        }
+        ss_store<N>(to, out);
+    }
     return value;
 }
 
 template <typename real, typename point> struct sweep_element {
-    sweep<real>     w;
-    __device__ void operator()(int64_t, int64_t row, int64_t col) const
+    sweep<real>                      w;
+    template <int N> __device__ void at(int64_t, int64_t row, int64_t col) const
     {
-        const slopes<real> d = slopes_at<real, point>(w, row, col);
-        for (int64_t lane = 0; lane < w.lanes; lane++) put_element<real, point>(w, d, lane, row, col);
+        const slopes<real, N> d = slopes_at<N, point>(w, row, col);
+        for (int64_t lane = 0; lane < w.lanes; lane++) put_elements<N, point>(w, d, lane, row, col);
     }
 };
 
-/* The same with the column's sum. */
+/* The same with the columns' sums. */
 template <typename real, typename point> struct summed_element {
-    static const int terms = 1;
-    sweep<real>      w;
-    __device__ void  operator()(int64_t lane, int64_t row, int64_t col, double *sum) const
+    static const int                 terms = 1;
+    sweep<real>                      w;
+    template <int N> __device__ void at(int64_t lane, int64_t row, int64_t col, double (&sum)[terms][N]) const
     {
-        sum[0] += (double)put_element<real, point>(w, slopes_at<real, point>(w, row, col), lane, row, col);
+        const ss_pack<real, N> value =
+            put_elements<N, point>(w, slopes_at<N, point>(w, row, col), lane, row, col);
+        for (int v = 0; v < N; v++) sum[0][v] += (double)value[v];
     }
 };
-
-static bool from_y(ss_function function)
-{
-#define FROM_Y_ROW(name, torch, stem, from_y, kinked) from_y,
-    static const bool table[] = { SS_FUNCTION_TABLE(FROM_Y_ROW) };
-#undef FROM_Y_ROW
-    return table[function];
-}
 
 /* Formula and operands of a sweep; false if operands are missing. */
 template <typename real> static bool choose(const ss_pointwise *p, sweep<real> *w)
 {
-    const bool forward = p->sweep == SS_FORWARD, from_x = !from_y(p->function);
+    const bool forward = p->sweep == SS_FORWARD, from_x = !ss_point_from_y(p->function);
     w->s = forward || from_x ? p->x : p->y;
     if (forward || from_x) w->bias = p->bias;
     const ss_matrix x_t = p->x_t.data ? p->x_t : p->bias_t; /* the bias alone: one row for all */
@@ -147,19 +142,17 @@ template <typename real> static bool choose(const ss_pointwise *p, sweep<real> *
 }
 
 template <typename real, typename point>
-static ss_status run(ss_queue *q, const sweep<real> &w, int64_t rows, int64_t cols, bool flat,
+static ss_status run(ss_queue *q, const sweep<real> &w, int64_t rows, int64_t cols, bool flat, bool aligned,
                      bool accumulate_sums)
 {
     if (w.sums.data) {
         const summed_element<real, point> f = { w };
-        const ss_matrix                  *sums = &w.sums;
-        void                             *share = nullptr;
-        SS_RETURN(ss_cuda_scratch(q, 8 * ss_column_scratch(1, w.lanes, rows, cols), &share));
-        return ss_cuda_column_sums<real>(q, w.lanes, rows, cols, f, static_cast<double *>(share), &sums,
-                                         &accumulate_sums);
+        return ss_cuda_column_sums<real>(q, w.lanes, rows, cols, aligned, f,
+                                         ss_column_outputs<1>{ { { w.sums, accumulate_sums } } });
     }
     const sweep_element<real, point> f = { w };
-    return flat ? ss_cuda_map(q, 1, 1, rows * cols, f) : ss_cuda_map(q, 1, rows, cols, f);
+    return flat ? ss_cuda_map_packs<real>(q, 1, 1, rows * cols, aligned, f)
+                : ss_cuda_map_packs<real>(q, 1, rows, cols, aligned, f);
 }
 
 template <typename real> ss_status ss_cuda_pointwise(ss_backend *b, ss_queue *q, const ss_pointwise *p)
@@ -174,15 +167,17 @@ template <typename real> ss_status ss_cuda_pointwise(ss_backend *b, ss_queue *q,
     w.accumulate = p->accumulate;
     for (int i = 0; i < 2; i++) w.parameter[i] = (real)p->parameter[i];
     const int64_t rows = w.s.rows, cols = w.s.cols;
-    bool          flat = ss_cuda_flat(&w.out) && !w.bias.data && !w.bias_t.data;
-    ss_matrix    *operands[] = { &w.s, &w.a, &w.b, &w.c };
+    bool       flat = ss_cuda_flat(&w.out) && !w.bias.data && !w.bias_t.data && !w.sums.data, aligned = true;
+    ss_matrix *operands[] = { &w.s, &w.a, &w.b, &w.c };
     for (ss_matrix *operand : operands) {
         *operand = ss_cuda_operand(operand, rows);
         flat = flat && ss_cuda_flat(operand);
     }
+    const ss_matrix *all[] = { &w.s, &w.a, &w.b, &w.c, &w.out, &w.bias, &w.bias_t };
+    for (const ss_matrix *m : all) aligned = aligned && ss_cuda_aligned<real>(m, w.lanes, flat);
     switch (p->function) {
 #define RUN_ROW(name, torch, stem, from_y, kinked)                                                           \
-    case name: return run<real, stem##_point>(q, w, rows, cols, flat, p->accumulate_bias);
+    case name: return run<real, stem##_point>(q, w, rows, cols, flat, aligned, p->accumulate_bias);
         SS_FUNCTION_TABLE(RUN_ROW)
 #undef RUN_ROW
     default: return SS_ERROR_INTERNAL;

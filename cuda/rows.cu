@@ -9,14 +9,16 @@
 /* ---- Gather ---- */
 
 template <typename real> struct gather_element {
-    ss_matrix       table, y;
-    const int64_t  *index;
-    real            alpha, beta;
-    __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
+    ss_matrix                        table, y;
+    const int64_t                   *index;
+    real                             alpha, beta;
+    template <int N> __device__ void at(int64_t lane, int64_t row, int64_t col) const
     {
-        real  value = alpha * ss_cuda_row<real>(table, lane, index[row])[col];
-        real *out = ss_cuda_row<real>(y, lane, row) + col;
-        *out = beta != 0 ? value + beta * *out : value;
+        const ss_pack<real, N> in = ss_load<N, real>(table, lane, index[row], col);
+        real                  *to = ss_cuda_row<real>(y, lane, row) + col;
+        ss_pack<real, N>       out = beta != 0 ? ss_load<N>(to) : ss_filled<N>((real)0);
+        for (int v = 0; v < N; v++) out[v] = beta != 0 ? alpha * in[v] + beta * out[v] : alpha * in[v];
+        ss_store<N>(to, out);
     }
 };
 
@@ -26,7 +28,8 @@ ss_status ss_cuda_gather_rows(ss_backend *b, ss_queue *q, int64_t lanes, double 
 {
     SS_RETURN(ss_cuda_enter(b, &q));
     const gather_element<real> f = { *table, *y, index, (real)alpha, (real)beta };
-    return ss_cuda_map(q, lanes, y->rows, y->cols, f);
+    const bool aligned = ss_cuda_aligned<real>(table, lanes, false) && ss_cuda_aligned<real>(y, lanes, false);
+    return ss_cuda_map_packs<real>(q, lanes, y->rows, y->cols, aligned, f);
 }
 SS_CUDA_INSTANTIATE(gather_rows)
 
@@ -92,14 +95,16 @@ SS_CUDA_INSTANTIATE(scatter_rows)
 /* ---- Row by row ---- */
 
 template <typename real> struct row_scale_element {
-    ss_matrix       c, x, z;
-    real            alpha, beta;
-    __device__ void operator()(int64_t lane, int64_t row, int64_t col) const
+    ss_matrix                        c, x, z;
+    real                             alpha, beta;
+    template <int N> __device__ void at(int64_t lane, int64_t row, int64_t col) const
     {
-        real  factor = alpha * *ss_cuda_row<real>(c, lane, row);
-        real  value = factor * ss_cuda_row<real>(x, lane, row)[col];
-        real *out = ss_cuda_row<real>(z, lane, row) + col;
-        *out = beta != 0 ? value + beta * *out : value;
+        const real             factor = alpha * *ss_cuda_row<real>(c, lane, row);
+        const ss_pack<real, N> in = ss_load<N, real>(x, lane, row, col);
+        real                  *to = ss_cuda_row<real>(z, lane, row) + col;
+        ss_pack<real, N>       out = beta != 0 ? ss_load<N>(to) : ss_filled<N>((real)0);
+        for (int v = 0; v < N; v++) out[v] = beta != 0 ? factor * in[v] + beta * out[v] : factor * in[v];
+        ss_store<N>(to, out);
     }
 };
 
@@ -110,7 +115,8 @@ ss_status ss_cuda_row_scale(ss_backend *b, ss_queue *q, int64_t lanes, double al
     SS_RETURN(ss_cuda_enter(b, &q));
     const row_scale_element<real> f = { ss_cuda_operand(c, z->rows), ss_cuda_operand(x, z->rows), *z,
                                         (real)alpha, (real)beta };
-    return ss_cuda_map(q, lanes, z->rows, z->cols, f);
+    const bool aligned = ss_cuda_aligned<real>(&f.x, lanes, false) && ss_cuda_aligned<real>(z, lanes, false);
+    return ss_cuda_map_packs<real>(q, lanes, z->rows, z->cols, aligned, f);
 }
 SS_CUDA_INSTANTIATE(row_scale)
 
@@ -120,7 +126,7 @@ static __global__ void __launch_bounds__(256)
     row_dots(const ss_matrix x, const ss_matrix y, const ss_matrix c, int64_t tasks, double alpha,
              double beta)
 {
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     for (int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
         const int64_t lane = task / c.rows, row = task % c.rows;
         const real   *u = ss_cuda_row<real>(x, lane, row), *v = ss_cuda_row<real>(y, lane, row);

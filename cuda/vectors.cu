@@ -10,10 +10,16 @@
 #define BLOCK_LEAST 4096 /* elements of a block at least */
 #define DOTS        8    /* columns handled in one pass over w */
 
-/* Elements of a block, a multiple of the threads. */
+/* Elements of a block, a multiple of what the threads take at once. */
 static int64_t block_length(int64_t n)
 {
-    return ss_round_up(ss_max64(BLOCK_LEAST, ss_cuda_blocks(n, BLOCKS)), THREADS);
+    return ss_round_up(ss_max64(BLOCK_LEAST, ss_cuda_blocks(n, BLOCKS)), THREADS * ss_pack_length<float>);
+}
+
+/* Do columns `ld` apart all begin at a multiple of 16 bytes? */
+template <typename real> static bool aligned_columns(const void *v, int64_t k, int64_t ld)
+{
+    return reinterpret_cast<uintptr_t>(v) % SS_PACK_BYTES == 0 && (k <= 1 || ld % ss_pack_length<real> == 0);
 }
 
 static __device__ __forceinline__ int64_t block_end(int64_t begin, int64_t length, int64_t n)
@@ -23,20 +29,35 @@ static __device__ __forceinline__ int64_t block_end(int64_t begin, int64_t lengt
 
 /* ---- Dots ---- */
 
-/* partial[block, j] := v_j . w over the block; blockIdx.y counts groups of COUNT columns */
-template <typename real, int COUNT>
+/* sum[j] += v_j . w over N elements from i on, for up to COUNT columns from v on */
+template <int N, typename real, int COUNT>
+static __device__ __forceinline__ void add_products(int64_t columns, const real *v, int64_t ldv,
+                                                    const real *w, int64_t i, double (&sum)[COUNT])
+{
+    const ss_pack<real, N> y = ss_load<N>(w + i);
+    ss_pack<real, N>       x[COUNT];
+    for (int j = 0; j < COUNT; j++) x[j] = j < columns ? ss_load<N>(v + j * ldv + i) : ss_filled<N>((real)0);
+    for (int j = 0; j < COUNT; j++)
+        for (int e = 0; e < N; e++) sum[j] += (double)x[j][e] * (double)y[e];
+}
+
+/* partial[block, j] := v_j . w over the block, in packs of N; blockIdx.y counts groups of COUNT columns. All
+ * loads of a pack are on their way before the first is used: 9 times 16 bytes a thread. */
+template <typename real, int COUNT, int N>
 static __global__ void __launch_bounds__(THREADS)
     dot_blocks(int64_t n, int64_t k, const real *__restrict__ v, int64_t ldv, const real *__restrict__ w,
                int64_t length, double *__restrict__ partial)
 {
-    SS_SHARED(double, shared, COUNT *SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, COUNT *SS_BLOCK_SUM);
     const int64_t begin = (int64_t)blockIdx.x * length, end = block_end(begin, length, n);
     const int64_t first = (int64_t)blockIdx.y * COUNT;
+    const real   *columns = v + first * ldv;
     double        sum[COUNT] = {};
-    for (int64_t i = begin + threadIdx.x; i < end; i += THREADS) {
-        const double y = (double)w[i];
-        for (int j = 0; j < COUNT; j++)
-            if (first + j < k) sum[j] += (double)v[(first + j) * ldv + i] * y;
+    for (int64_t i = begin + (int64_t)threadIdx.x * N; i < end; i += THREADS * N) {
+        if (i + N <= end)
+            add_products<N>(k - first, columns, ldv, w, i, sum);
+        else
+            for (int64_t rest = i; rest < end; rest++) add_products<1>(k - first, columns, ldv, w, rest, sum);
     }
     ss_block_sum(sum, shared);
     if (threadIdx.x == 0)
@@ -48,12 +69,27 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     add_partials(int64_t blocks, int64_t k, const double *partial, double *h)
 {
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     const int64_t j = blockIdx.x;
     double        sum = 0;
     for (int64_t block = threadIdx.x; block < blocks; block += blockDim.x) sum += partial[block * k + j];
     sum = ss_block_sum_of(sum, shared);
     if (threadIdx.x == 0) h[j] = sum;
+}
+
+template <typename real, int COUNT>
+static ss_status launch_count(ss_queue *q, int64_t n, int64_t k, const real *v, int64_t ldv, const real *w,
+                              int64_t length, int64_t blocks, double *partial)
+{
+    const dim3 grid((unsigned)blocks, (unsigned)ss_cuda_blocks(k, COUNT));
+    const int  N = ss_pack_length<real>;
+    if (aligned_columns<real>(v, k, ldv) && aligned_columns<real>(w, 1, n))
+        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, N>), grid, THREADS, 0, q->stream, n, k, v,
+                       ldv, w, length, partial);
+    else
+        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, 1>), grid, THREADS, 0, q->stream, n, k, v,
+                       ldv, w, length, partial);
+    return SS_OK;
 }
 
 template <typename real>
@@ -66,14 +102,11 @@ ss_status ss_cuda_block_dot(ss_backend *b, ss_queue *q, int64_t n, int64_t k, co
     if (k == 0) return SS_OK;
     SS_RETURN(ss_cuda_enter(b, &q));
     SS_RETURN(ss_cuda_scratch(q, (blocks * k + k) * (int64_t)sizeof(double), &scratch));
-    double    *partial = static_cast<double *>(scratch), *result = partial + blocks * k;
-    const dim3 grid((unsigned)blocks, k == 1 ? 1u : (unsigned)ss_cuda_blocks(k, DOTS));
+    double *partial = static_cast<double *>(scratch), *result = partial + blocks * k;
     if (k == 1)
-        SS_CUDA_LAUNCH(b->context, (dot_blocks<real, 1>), grid, THREADS, 0, q->stream, n, k, columns, ldv,
-                       right, length, partial);
+        SS_RETURN((launch_count<real, 1>(q, n, k, columns, ldv, right, length, blocks, partial)));
     else
-        SS_CUDA_LAUNCH(b->context, (dot_blocks<real, DOTS>), grid, THREADS, 0, q->stream, n, k, columns, ldv,
-                       right, length, partial);
+        SS_RETURN((launch_count<real, DOTS>(q, n, k, columns, ldv, right, length, blocks, partial)));
     SS_CUDA_LAUNCH(b->context, add_partials, (unsigned)k, ss_row_threads(blocks), 0, q->stream, blocks, k,
                    partial, result);
     return ss_cuda_result(q, h, result, k * (int64_t)sizeof(double));
@@ -91,16 +124,22 @@ SS_CUDA_INSTANTIATE(dot)
 
 /* w := beta w + sum_j h_j v_j */
 template <typename real> struct axpy_element {
-    int64_t         k, ldv;
-    const real     *v;
-    const double   *h; /* device, [k] */
-    double          beta;
-    real           *w;
-    __device__ void operator()(int64_t, int64_t, int64_t i) const
+    int64_t                          k, ldv;
+    const real                      *v;
+    const double                    *h; /* device, [k] */
+    double                           beta;
+    real                            *w;
+    template <int N> __device__ void at(int64_t, int64_t, int64_t i) const
     {
-        double sum = beta == 0 ? 0 : beta * (double)w[i];
-        for (int64_t j = 0; j < k; j++) sum += h[j] * (double)v[j * ldv + i];
-        w[i] = (real)sum;
+        ss_pack<real, N> out = beta == 0 ? ss_filled<N>((real)0) : ss_load<N>(w + i);
+        double           sum[N];
+        for (int e = 0; e < N; e++) sum[e] = beta == 0 ? 0 : beta * (double)out[e];
+        for (int64_t j = 0; j < k; j++) {
+            const ss_pack<real, N> x = ss_load<N>(v + j * ldv + i);
+            for (int e = 0; e < N; e++) sum[e] += h[j] * (double)x[e];
+        }
+        for (int e = 0; e < N; e++) out[e] = (real)sum[e];
+        ss_store<N>(w + i, out);
     }
 };
 
@@ -118,77 +157,113 @@ ss_status ss_cuda_block_axpy(ss_backend *b, ss_queue *q, int64_t n, int64_t k, c
                                    static_cast<double *>(coefficients),
                                    beta,
                                    static_cast<real *>(w) };
-    return ss_cuda_map_vector(q, n, f);
+    return ss_cuda_map_packs<real>(q, 1, 1, n,
+                                   aligned_columns<real>(v, k, ldv) && aligned_columns<real>(w, 1, n), f);
 }
 SS_CUDA_INSTANTIATE(block_axpy)
 
 #define TILE_BYTES  49152 /* of shared memory, on every device */
-#define TILE_ROWS   32    /* at most: a warp's row of elements */
-#define TILE_COLUMN 4     /* results of a thread at a time */
+#define TILE_PACKS  32    /* packs of rows at most: a warp's load of a column */
+#define TILE_COLUMN 4     /* results of a thread and row at a time */
 
-/* V[rows, 0..l) := V[rows, 0..k) S for blocks of `tile` rows: all of V's rows are in shared memory before any
- * result is written. */
-template <typename real>
+/* V[rows, 0..l) := V[rows, 0..k) S for blocks of `packs` packs of N rows: all of V's rows are in shared
+ * memory before any result is written. A thread has N rows and TILE_COLUMN columns of the result: as many
+ * products for each number of S and of V that it reads. */
+template <typename real, int N>
 static __global__ void __launch_bounds__(THREADS)
     combine_rows(int64_t n, int64_t k, int64_t l, real *v, int64_t ldv, const double *__restrict__ s,
-                 int tile)
+                 int packs)
 {
-    SS_DYNAMIC_SHARED(real, rows); /* [k, tile] */
-    const int64_t row = threadIdx.x % (unsigned)tile, group = threadIdx.x / (unsigned)tile;
-    const int64_t groups = THREADS / tile;
-    for (int64_t first = (int64_t)blockIdx.x * tile; first < n; first += (int64_t)gridDim.x * tile) {
-        const bool inside = first + row < n;
-        for (int64_t j = group; j < k; j += groups)
-            if (inside) rows[j * tile + row] = v[j * ldv + first + row];
+    SS_DYNAMIC_SHARED(real, rows); /* [k, packs, N] */
+    const int64_t own = threadIdx.x % (unsigned)packs * N, group = threadIdx.x / (unsigned)packs;
+    const int64_t groups = THREADS / packs, tile = (int64_t)packs * N;
+    for (int64_t first = blockIdx.x * tile; first < n; first += gridDim.x * tile) {
+        const int64_t at = first + own;
+        for (int64_t j = group; j < k; j += groups) {
+            if (at + N <= n)
+                ss_store<N>(rows + j * tile + own, ss_load<N>(v + j * ldv + at));
+            else
+                for (int e = 0; e < N; e++) rows[j * tile + own + e] = at + e < n ? v[j * ldv + at + e] : 0;
+        }
         __syncthreads();
         for (int64_t c = group * TILE_COLUMN; c < l; c += groups * TILE_COLUMN) {
-            double sum[TILE_COLUMN] = {};
-            for (int64_t j = 0; inside && j < k; j++) {
-                const double x = (double)rows[j * tile + row];
-                for (int i = 0; i < TILE_COLUMN; i++)
-                    if (c + i < l) sum[i] += x * s[j * l + c + i];
+            double sum[TILE_COLUMN][N] = {};
+            for (int64_t j = 0; j < k; j++) {
+                const ss_pack<real, N> x = ss_load<N>(rows + j * tile + own);
+                for (int i = 0; i < TILE_COLUMN; i++) {
+                    const double factor = c + i < l ? s[j * l + c + i] : 0;
+                    for (int e = 0; e < N; e++) sum[i][e] += (double)x[e] * factor;
+                }
             }
-            for (int i = 0; i < TILE_COLUMN; i++)
-                if (inside && c + i < l) v[(c + i) * ldv + first + row] = (real)sum[i];
+            for (int i = 0; i < TILE_COLUMN; i++) {
+                real            *to = v + (c + i) * ldv + at;
+                ss_pack<real, N> out;
+                for (int e = 0; e < N; e++) out[e] = (real)sum[i][e];
+                if (c + i >= l) break;
+                if (at + N <= n)
+                    ss_store<N>(to, out);
+                else
+                    for (int e = 0; e < N && at + e < n; e++) to[e] = out[e];
+            }
         }
         __syncthreads();
     }
+}
+
+/* Packs of N rows that fit in shared memory; 0 = none. */
+template <typename real> static int tile_packs(int64_t k, int64_t N)
+{
+    int packs = TILE_PACKS;
+    while (packs > 0 && k * packs * N * (int64_t)sizeof(real) > TILE_BYTES) packs /= 2;
+    return packs;
 }
 
 template <typename real>
 ss_status ss_cuda_block_combine(ss_backend *b, ss_queue *q, int64_t n, int64_t k, int64_t l, void *v,
                                 int64_t ldv, const double *s)
 {
-    void *coefficients = nullptr;
-    int   tile = TILE_ROWS;
+    void     *coefficients = nullptr;
+    real     *columns = static_cast<real *>(v);
+    const int N = ss_pack_length<real>, wide = aligned_columns<real>(v, k, ldv) ? tile_packs<real>(k, N) : 0;
+    const int packs = wide ? wide : tile_packs<real>(k, 1);
     if (n == 0 || l == 0) return SS_OK;
-    while (tile > 1 && k * tile * (int64_t)sizeof(real) > TILE_BYTES) tile /= 2;
-    if (k * tile * (int64_t)sizeof(real) > TILE_BYTES)
+    if (packs == 0)
         return ss_fail(b->context, SS_ERROR_REFUSED,
                        "block_combine: %lld columns; the device takes %d at most", (long long)k,
                        TILE_BYTES / (int)sizeof(real));
     SS_RETURN(ss_cuda_enter(b, &q));
     SS_RETURN(ss_cuda_scratch(q, k * l * (int64_t)sizeof(double), &coefficients));
     SS_RETURN(ss_cuda_stage(q, coefficients, s, k * l * (int64_t)sizeof(double)));
+    const double  *factors = static_cast<const double *>(coefficients);
+    const int64_t  tile = (int64_t)packs * (wide ? N : 1);
     const unsigned blocks = (unsigned)ss_min64(ss_cuda_blocks(n, tile), 1 << 16);
-    SS_CUDA_LAUNCH(b->context, (combine_rows<real>), blocks, THREADS, k * tile * (int64_t)sizeof(real),
-                   q->stream, n, k, l, static_cast<real *>(v), ldv, static_cast<const double *>(coefficients),
-                   tile);
+    const size_t   bytes = (size_t)(k * tile) * sizeof(real);
+    if (wide)
+        SS_CUDA_LAUNCH(b->context, (combine_rows<real, N>), blocks, THREADS, bytes, q->stream, n, k, l,
+                       columns, ldv, factors, packs);
+    else
+        SS_CUDA_LAUNCH(b->context, (combine_rows<real, 1>), blocks, THREADS, bytes, q->stream, n, k, l,
+                       columns, ldv, factors, packs);
     return SS_OK;
 }
 SS_CUDA_INSTANTIATE(block_combine)
 
 /* y := alpha x + beta y */
 template <typename real> struct axpby_element {
-    double          alpha;
-    const real     *x; /* NULL = 0 */
-    double          beta;
-    real           *y;
-    __device__ void operator()(int64_t, int64_t, int64_t i) const
+    double                           alpha;
+    const real                      *x; /* NULL = 0 */
+    double                           beta;
+    real                            *y;
+    template <int N> __device__ void at(int64_t, int64_t, int64_t i) const
     {
-        double value = x ? alpha * (double)x[i] : 0;
-        if (beta != 0) value += beta * (double)y[i];
-        y[i] = (real)value;
+        const ss_pack<real, N> in = x ? ss_load<N>(x + i) : ss_filled<N>((real)0);
+        ss_pack<real, N>       out = beta != 0 ? ss_load<N>(y + i) : ss_filled<N>((real)0);
+        for (int e = 0; e < N; e++) {
+            double value = x ? alpha * (double)in[e] : 0;
+            if (beta != 0) value += beta * (double)out[e];
+            out[e] = (real)value;
+        }
+        ss_store<N>(y + i, out);
     }
 };
 
@@ -198,7 +273,8 @@ ss_status ss_cuda_axpby(ss_backend *b, ss_queue *q, int64_t n, double alpha, con
 {
     SS_RETURN(ss_cuda_enter(b, &q));
     const axpby_element<real> f = { alpha, static_cast<const real *>(x), beta, static_cast<real *>(y) };
-    return ss_cuda_map_vector(q, n, f);
+    return ss_cuda_map_packs<real>(q, 1, 1, n,
+                                   aligned_columns<real>(x, 1, n) && aligned_columns<real>(y, 1, n), f);
 }
 SS_CUDA_INSTANTIATE(axpby)
 

@@ -115,6 +115,43 @@ typedef struct ss_pointwise {
     ss_matrix   bias_a, bias_at; /* 1 x cols; lanes as x_a, x_at */
 } ss_pointwise;
 
+/* ---- Gated products: y = f(a) o b, elementwise; f a function of the table or the identity ----
+ * (reference 4: products and elementwise functions, taken together)
+ *
+ *  FORWARD           y    (+)= f b
+ *  BACKWARD          a_a  (+)= f' b y_a                           lanes of y_a and the outputs allowed
+ *                    b_a  (+)= f y_a
+ *  TANGENT_FORWARD   y_t  (+)= f' a_t b + f b_t
+ *  TANGENT_BACKWARD  a_at (+)= f'' a_t b y_a + f' (b_t y_a + b y_at)
+ *                    b_at (+)= f' a_t y_a + f y_at
+ * Absent tangents, adjoints and factors are zero, but a function must have its a; absent outputs are not
+ * wanted. Any input may broadcast rows or lanes. */
+typedef struct ss_glu {
+    bool        gated; /* f is `function`; false: the identity, a plain product */
+    ss_function function;
+    ss_sweep    sweep;
+    double      parameter[2]; /* as in ss_pointwise */
+    int64_t     lanes;
+    bool        accumulate_a, accumulate_b, accumulate_y; /* for whichever is the output */
+    ss_matrix   a, b, y;                                  /* primal */
+    ss_matrix   a_t, b_t, y_t;                            /* [lanes] */
+    ss_matrix   a_a, b_a, y_a;                            /* plain adjoints; [lanes] in a laned BACKWARD */
+    ss_matrix   a_at, b_at, y_at;                         /* [lanes] */
+} ss_glu;
+/* The two outputs of a sweep; the second is absent ahead. */
+static inline void ss_glu_outputs(const ss_glu *p, ss_matrix out[2], bool accumulate[2])
+{
+    static const ss_matrix none = { NULL, 0, 0, 0, 0 };
+    const bool             ahead = p->sweep == SS_FORWARD || p->sweep == SS_TANGENT_FORWARD;
+    out[0] = p->sweep == SS_FORWARD           ? p->y
+             : p->sweep == SS_TANGENT_FORWARD ? p->y_t
+             : p->sweep == SS_BACKWARD        ? p->a_a
+                                              : p->a_at;
+    out[1] = ahead ? none : p->sweep == SS_BACKWARD ? p->b_a : p->b_at;
+    accumulate[0] = ahead ? p->accumulate_y : p->accumulate_a;
+    accumulate[1] = p->accumulate_b;
+}
+
 /* ---- Normalisation over the columns of each row: LayerNorm or RMSNorm (reference 4) ----
  * Sweeps as for pointwise: BACKWARD accepts lanes of y_a; in TANGENT_BACKWARD y_a or y_at, x_t, gain_t may be
  * absent (zero). Outputs that are absent are not wanted. */
@@ -323,6 +360,7 @@ typedef struct ss_backend_class {
 
     ss_status (*gemm)(ss_backend *b, ss_queue *q, const ss_gemm *g);
     ss_status (*pointwise)(ss_backend *b, ss_queue *q, const ss_pointwise *p);
+    ss_status (*glu)(ss_backend *b, ss_queue *q, const ss_glu *p);
     ss_status (*norm)(ss_backend *b, ss_queue *q, const ss_norm *p);
     ss_status (*loss)(ss_backend *b, ss_queue *q, const ss_loss *p);
     /* Monte-Carlo Fisher targets: cross-entropy class_id[i] ~ softmax(x_i) by inversion of uniform number
@@ -339,9 +377,6 @@ typedef struct ss_backend_class {
     /* z := alpha x + beta y, or z += that, in one pass; x and y may broadcast rows or lanes. */
     ss_status (*sum)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x, double beta,
                      const ss_matrix *y, bool accumulate, const ss_matrix *z);
-    /* z := alpha x o y + beta z (elementwise); x and y may broadcast rows or lanes. */
-    ss_status (*multiply)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
-                          const ss_matrix *y, double beta, const ss_matrix *z);
     /* y (1 x cols per lane) (+)= column sums of x. */
     ss_status (*column_sum)(ss_backend *b, ss_queue *q, int64_t lanes, const ss_matrix *x, bool accumulate,
                             const ss_matrix *y);
@@ -406,6 +441,7 @@ typedef struct ss_backend_class {
 #define SS_REAL_PRIMITIVES(row) \
     row(gemm, (ss_backend *, ss_queue *, const ss_gemm *)) \
     row(pointwise, (ss_backend *, ss_queue *, const ss_pointwise *)) \
+    row(glu, (ss_backend *, ss_queue *, const ss_glu *)) \
     row(norm, (ss_backend *, ss_queue *, const ss_norm *)) \
     row(loss, (ss_backend *, ss_queue *, const ss_loss *)) \
     row(sample_targets, (ss_backend *, ss_queue *, ss_loss_kind, const ss_matrix *, uint64_t, int64_t, \
@@ -413,8 +449,6 @@ typedef struct ss_backend_class {
     row(add, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *)) \
     row(sum, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, double, const ss_matrix *, bool, \
               const ss_matrix *)) \
-    row(multiply, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const ss_matrix *, double, \
-                   const ss_matrix *)) \
     row(column_sum, (ss_backend *, ss_queue *, int64_t, const ss_matrix *, bool, const ss_matrix *)) \
     row(gather_rows, (ss_backend *, ss_queue *, int64_t, double, const ss_matrix *, const int64_t *, double, \
                       const ss_matrix *)) \

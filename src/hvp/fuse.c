@@ -6,6 +6,10 @@
  * its residual, y = r + x w': its product is added to r where y lies, instead of being written and read once
  * more; and the residual's adjoints need no copies (ss_op.passes).
  *
+ *   a function, then a product    y = f(a) o b is one node: f(a), its tangent and its adjoints never lie in
+ * memory; f and its derivatives are formed together, from a. Of 21 tensors that a product of a gated network
+ * moves between its maps 13 are left. Not where the function has taken a bias: that is summed up beside it.
+ *
  * The program's graph is the problem's with other nodes: values and parameters keep their numbers, and what
  * nodes read and write is theirs to say (ss_op.needs), so that no other pass knows of this one. Only a value
  * that nothing else reads may vanish. Where signs of values are compared (kinks) nothing is fused: the value
@@ -37,6 +41,21 @@ static void move_bias(ss_graph *g, ss_node *linear)
     reader->n_parameters = 1;
     reader->parameter[0] = linear->parameter[1];
     linear->parameter[1] = -1;
+}
+
+/* The product moves the function into itself; the function's node is marked by op = NULL. */
+static void take_function(ss_graph *g, ss_node *function)
+{
+    ss_node *product = function->n_parameters == 0 ? only_reader(g, function->output) : NULL;
+    if (!product || product->op != &ss_op_multiply || product->attributes.gated) return;
+    const int32_t other = product->input[product->input[0] == function->output ? 1 : 0];
+    product->input[0] = function->input[0];
+    product->input[1] = other;
+    product->attributes.gated = true;
+    product->attributes.function = function->attributes.function;
+    for (int i = 0; i < 2; i++) product->attributes.parameter[i] = function->attributes.parameter[i];
+    function->op = NULL;
+    function->n_inputs = 0;
 }
 
 /* May the term be a residual: a real tensor with elements of its own? */
@@ -77,6 +96,8 @@ ss_status ss_program_fuse(ss_program *p)
             move_bias(g, &g->nodes[i]);
             take_sum(g, &g->nodes[i]);
         }
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == &ss_op_pointwise) take_function(g, &g->nodes[i]);
     for (int32_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].op) g->nodes[kept++] = g->nodes[i];
     g->n_nodes = kept;

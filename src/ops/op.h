@@ -64,8 +64,9 @@ typedef struct ss_call {
 
 /* Attributes of a node; each operator reads its own part. */
 typedef struct ss_attributes {
-    ss_function  function;     /* pointwise */
-    double       parameter[2]; /* pointwise: see ss_pointwise */
+    ss_function  function;     /* pointwise; multiply with `gated` */
+    double       parameter[2]; /* of the function: see ss_pointwise */
+    bool         gated;        /* multiply: y = f(x0) o x1 instead of x0 o x1 */
     double       eps;          /* norm */
     bool         centered;     /* norm */
     double       gain_offset;  /* norm */
@@ -137,7 +138,7 @@ typedef struct ss_op {
 extern const ss_op ss_op_linear; /* y = x w' (+ b) (+ r)  X: x and, optional, the residual r that it is added
                                     to; W: w [out, in] ([in, out]: transposed), b [out] or absent */
 extern const ss_op ss_op_add;    /* y = alpha x0 + beta x1 */
-extern const ss_op ss_op_multiply;  /* y = x0 o x1 */
+extern const ss_op ss_op_multiply;  /* y = x0 o x1, or f(x0) o x1 */
 extern const ss_op ss_op_pointwise; /* y = f(x + b)         X: x, W: b along the last dimension, or absent */
 extern const ss_op ss_op_norm;      /* LayerNorm, RMSNorm   X: x, W: gain, bias (each may be absent) */
 extern const ss_op ss_op_loss;      /* mse, cross-entropy, bce_with_logits */

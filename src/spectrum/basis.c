@@ -82,6 +82,15 @@ ss_status ss_vector_axpby(const ss_operator *op, double alpha, const void *x, do
     return op->backend->class->axpby(op->backend, NULL, op->layout->padded, alpha, x, beta, y);
 }
 
+ss_status ss_vector_multiply(ss_backend *b, int64_t n, const void *x, const void *y, void *z)
+{
+    /* x and y are inputs; the struct has no const variant. */
+    ss_glu product = { .sweep = SS_FORWARD, .lanes = 1, .y = { z, 1, n, n, 0 } };
+    product.a = (ss_matrix){ (void *)(uintptr_t)x, 1, n, n, 0 };
+    product.b = (ss_matrix){ (void *)(uintptr_t)y, 1, n, n, 0 };
+    return b->class->glu(b, NULL, &product);
+}
+
 ss_status ss_vector_random(const ss_operator *op, uint64_t seed, uint64_t stream, const void *live,
                            void *scratch, void *x)
 {
@@ -91,10 +100,5 @@ ss_status ss_vector_random(const ss_operator *op, uint64_t seed, uint64_t stream
 
     ss_status status = b->class->random_normal(b, NULL, op->layout, seed, stream, scratch);
     if (status != SS_OK) return status;
-    ss_matrix numbers = { .data = scratch, .rows = 1, .cols = n, .ld = n };
-    ss_matrix product = { .data = x, .rows = 1, .cols = n, .ld = n };
-    ss_matrix mask = { .rows = 1, .cols = n, .ld = n };
-    /* The mask is an input; the struct has no const variant. */
-    mask.data = (void *)(uintptr_t)live;
-    return b->class->multiply(b, NULL, 1, 1.0, &numbers, &mask, 0.0, &product);
+    return ss_vector_multiply(b, n, scratch, live, x);
 }

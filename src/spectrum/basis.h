@@ -67,6 +67,8 @@ int64_t ss_vector_bytes(const ss_operator *op);
 ss_status ss_vector_dot(const ss_operator *op, const void *x, const void *y, double *result);
 /* y := alpha x + beta y */
 ss_status ss_vector_axpby(const ss_operator *op, double alpha, const void *x, double beta, void *y);
+/* z := x o y, of n elements; z may not overlap x or y */
+ss_status ss_vector_multiply(ss_backend *b, int64_t n, const void *x, const void *y, void *z);
 /* x := standard normals of (seed, stream) by canonical index, times `live` (NULL = all); scratch: a vector,
  * needed with `live` only. */
 ss_status ss_vector_random(const ss_operator *op, uint64_t seed, uint64_t stream, const void *live,

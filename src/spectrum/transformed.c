@@ -1,7 +1,7 @@
 /* Operators made of another one: P H P on the complement of a vector, D H D with a diagonal D. */
 #include "saddlescope/spectrum.h"
 
-#include "backend/backend.h"
+#include "spectrum/basis.h"
 
 #include <math.h>
 
@@ -20,14 +20,6 @@ static ss_status project(ss_backend *b, int64_t n, const void *u, void *x)
     return status != SS_OK ? status : b->class->axpby(b, NULL, n, -along, u, 1.0, x);
 }
 
-/* y := D x */
-static ss_status multiply(ss_backend *b, int64_t n, const void *d, const void *x, void *y)
-{
-    ss_matrix left = { (void *)(uintptr_t)d, 1, n, n, 0 }, right = { (void *)(uintptr_t)x, 1, n, n, 0 };
-    ss_matrix out = { y, 1, n, n, 0 };
-    return b->class->multiply(b, NULL, 1, 1.0, &left, &right, 0.0, &out);
-}
-
 static ss_status apply(void *context, int count, const void *x, int64_t ldx, void *y, int64_t ldy,
                        ss_queue *queue)
 {
@@ -40,10 +32,10 @@ static ss_status apply(void *context, int count, const void *x, int64_t ldx, voi
         const void *from = (const char *)x + j * ldx * size;
         void       *to = (char *)y + j * ldy * size;
         if (t->diagonal) {
-            SS_TRY(multiply(b, n, t->vector, from, t->scratch));
+            SS_TRY(ss_vector_multiply(b, n, t->vector, from, t->scratch));
             SS_TRY(ss_operator_apply(t->inner, 1, t->scratch, n, to, n));
             SS_TRY(b->class->copy(b, NULL, t->scratch, to, n * size));
-            SS_TRY(multiply(b, n, t->vector, t->scratch, to));
+            SS_TRY(ss_vector_multiply(b, n, t->vector, t->scratch, to));
         } else {
             SS_TRY(b->class->copy(b, NULL, t->scratch, from, n * size));
             SS_TRY(project(b, n, t->vector, t->scratch));

@@ -300,6 +300,216 @@ Test(norm, gain_gradient_of_many_rows, .init = ss_test_begin, .fini = ss_test_en
     }
 }
 
+/* ---- Wide rows ---- */
+
+/* A row's sums, in long double. */
+typedef struct wide_sums {
+    long double mean, r, mean_t, c, mean_g, zg, ztg, mean_gt, zgt;
+} wide_sums;
+
+/* Operands of one case; absent tangents and adjoints as in `tensor.m.data == NULL`. */
+typedef struct wide_case {
+    ss_norm p;
+    tensor  x, saved, y, y_a, x_a, gain, bias, gain_a, bias_a;
+    tensor  x_t, y_t, gain_t, bias_t, y_at, x_at, gain_at, bias_at;
+} wide_case;
+
+static long double at(const tensor *t, int64_t lane, int64_t i, int64_t j)
+{
+    return t->m.data ? (long double)*tensor_at(t, lane, i, j) : 0;
+}
+
+static long double scale(const wide_case *c, int64_t j)
+{
+    return at(&c->gain, 0, 0, j) + (long double)c->p.gain_offset;
+}
+
+static wide_sums sums_of(const wide_case *c, int64_t lane, int64_t i)
+{
+    const long double n = (long double)c->x.m.cols;
+    wide_sums         s = { 0 };
+    for (int64_t j = 0; j < c->x.m.cols && c->p.centered; j++) s.mean += at(&c->x, 0, i, j) / n;
+    for (int64_t j = 0; j < c->x.m.cols; j++) {
+        const long double d = at(&c->x, 0, i, j) - s.mean;
+        s.r += d * d / n;
+    }
+    s.r = 1 / sqrtl(s.r + (long double)c->p.eps);
+    for (int64_t j = 0; j < c->x.m.cols; j++) {
+        const long double z = (at(&c->x, 0, i, j) - s.mean) * s.r, d = at(&c->x_t, lane, i, j);
+        const long double a = at(&c->y_a, 0, i, j), g = scale(c, j) * a;
+        const long double g_t = at(&c->gain_t, lane, 0, j) * a + scale(c, j) * at(&c->y_at, lane, i, j);
+        s.mean_t += c->p.centered ? d / n : 0;
+        s.c += z * d / n;
+        s.mean_g += c->p.centered ? g / n : 0;
+        s.zg += z * g / n;
+        s.mean_gt += c->p.centered ? g_t / n : 0;
+        s.zgt += z * g_t / n;
+    }
+    for (int64_t j = 0; j < c->x.m.cols; j++) {
+        const long double z = (at(&c->x, 0, i, j) - s.mean) * s.r;
+        s.ztg +=
+            s.r * (at(&c->x_t, lane, i, j) - s.mean_t - z * s.c) * scale(c, j) * at(&c->y_a, 0, i, j) / n;
+    }
+    return s;
+}
+
+/* What the four sweeps give of one element, and of gain and bias. */
+typedef struct wide_values {
+    long double y, y_t, x_a, x_at, gain_a, gain_at; /* the last two: this row's terms */
+} wide_values;
+
+static wide_values values_of(const wide_case *c, const wide_sums *s, int64_t lane, int64_t i, int64_t j)
+{
+    const long double z = (at(&c->x, 0, i, j) - s->mean) * s->r, a = at(&c->y_a, 0, i, j),
+                      g = scale(c, j) * a;
+    const long double z_t = s->r * (at(&c->x_t, lane, i, j) - s->mean_t - z * s->c);
+    const long double a_t = at(&c->y_at, lane, i, j), gain_t = at(&c->gain_t, lane, 0, j);
+    const long double g_t = gain_t * a + scale(c, j) * a_t, x_a = s->r * (g - s->mean_g - z * s->zg);
+    return (wide_values){ .y = scale(c, j) * z + at(&c->bias, 0, 0, j),
+                          .y_t = scale(c, j) * z_t + gain_t * z + at(&c->bias_t, lane, 0, j),
+                          .x_a = x_a,
+                          .x_at = s->r * (g_t - s->mean_gt - z_t * s->zg - z * (s->ztg + s->zgt)) -
+                                  s->r * s->c * x_a,
+                          .gain_a = a * z,
+                          .gain_at = a_t * z + a * z_t };
+}
+
+/* How an operand lies: contiguous, rows at multiples of 16 bytes, or at odd places. */
+enum { TIGHT, PADDED, ODD, LAYOUTS };
+
+static tensor lay(device *d, int layout, int64_t lanes, int64_t rows, int64_t cols, bool random)
+{
+    const int64_t ld = cols + (layout == PADDED ? 8 : layout == ODD ? 3 : 0);
+    const int64_t stride = lanes > 1 ? rows * ld + (layout == TIGHT ? 0 : layout == PADDED ? 16 : 5) : 0;
+    return random ? tensor_random(d, lanes, rows, cols, ld, stride)
+                  : tensor_output(d, lanes, rows, cols, ld, stride);
+}
+
+static tensor *const *wide_tensors(wide_case *c)
+{
+    static tensor *all[17];
+    tensor        *list[] = { &c->x,      &c->saved,  &c->y,      &c->y_a,     &c->x_a,    &c->gain,
+                              &c->bias,   &c->gain_a, &c->bias_a, &c->x_t,     &c->y_t,    &c->gain_t,
+                              &c->bias_t, &c->y_at,   &c->x_at,   &c->gain_at, &c->bias_at };
+    memcpy(all, list, sizeof all);
+    return all;
+}
+
+/* `sums`: bit 0 the gain's, bit 1 the bias' adjoint are wanted. `add`: outputs are added to. */
+static wide_case make_wide(device *d, int layout, int64_t lanes, int64_t rows, int64_t cols, int sums,
+                           bool add)
+{
+    wide_case c = {
+        .p = { .centered = layout != TIGHT, .eps = 1e-3, .gain_offset = layout == ODD, .lanes = lanes }
+    };
+    c.x = lay(d, layout, 1, rows, cols, true), c.y_a = lay(d, layout, 1, rows, cols, true);
+    c.gain = lay(d, layout, 1, 1, cols, true), c.bias = lay(d, layout, 1, 1, cols, true);
+    c.x_t = lay(d, layout, lanes, rows, cols, true), c.y_at = lay(d, layout, lanes, rows, cols, true);
+    c.gain_t = lay(d, layout, lanes, 1, cols, true), c.bias_t = lay(d, layout, lanes, 1, cols, true);
+    c.saved = tensor_output(d, 1, rows, 2, 2, 0);
+    c.y = lay(d, layout, 1, rows, cols, add), c.x_a = lay(d, layout, 1, rows, cols, add);
+    c.y_t = lay(d, layout, lanes, rows, cols, add), c.x_at = lay(d, layout, lanes, rows, cols, add);
+    c.gain_a = lay(d, layout, 1, 1, cols, add), c.gain_at = lay(d, layout, lanes, 1, cols, add);
+    c.bias_a = lay(d, layout, 1, 1, cols, add), c.bias_at = lay(d, layout, lanes, 1, cols, add);
+    c.p.accumulate_x = c.p.accumulate_y = c.p.accumulate_gain = c.p.accumulate_bias = add;
+    c.p.x = c.x.m, c.p.saved = c.saved.m, c.p.gain = c.gain.m, c.p.bias = c.bias.m, c.p.y = c.y.m;
+    c.p.x_t = c.x_t.m, c.p.gain_t = c.gain_t.m, c.p.bias_t = c.bias_t.m, c.p.y_t = c.y_t.m;
+    c.p.y_a = c.y_a.m, c.p.y_at = c.y_at.m, c.p.x_a = c.x_a.m, c.p.x_at = c.x_at.m;
+    if (sums & 1) c.p.gain_a = c.gain_a.m, c.p.gain_at = c.gain_at.m;
+    if (sums & 2) c.p.bias_a = c.bias_a.m, c.p.bias_at = c.bias_at.m;
+    return c;
+}
+
+static void run_wide(device *d, wide_case *c, ss_sweep sweep)
+{
+    c->p.sweep = sweep;
+    c->p.lanes = sweep == SS_TANGENT_FORWARD || sweep == SS_TANGENT_BACKWARD ? (c->x_t.lanes) : 1;
+    ss_test_require(d->b->class->norm(d->b, NULL, &c->p));
+}
+
+/* Compares an output with what it should be; `before`: what was added to. */
+static void expect_wide(const device *d, const char *what, const tensor *t, const double *before,
+                        int64_t lane, int64_t i, int64_t j, long double want, double units)
+{
+    const double *got = tensor_at(t, lane, i, j);
+    const double  old = before ? before[got - t->host] : 0;
+    cr_assert(device_near(d, *got, old + (double)want, 8 + fabs(old), units),
+              "%s %s, %lld columns: %s of lane %lld, row %lld, column %lld is %.17g, not %.17g", d->b->name,
+              ss_real_name(d->real), (long long)t->m.cols, what, (long long)lane, (long long)i, (long long)j,
+              *got, old + (double)want);
+}
+
+static double *copy_of(const tensor *t, bool add)
+{
+    double *copy = NULL;
+    if (!add) return NULL;
+    ss_test_require(ss_allocate(ss_test_context, t->span, sizeof *copy, (void **)&copy));
+    memcpy(copy, t->host, (size_t)t->span * sizeof *copy);
+    return copy;
+}
+
+/* All sweeps of one case; `spoil` falsifies one element of what came out and returns how far off it is. */
+static void check_wide(device *d, int layout, int64_t lanes, int64_t rows, int64_t cols, int sums, bool add)
+{
+    wide_case     c = make_wide(d, layout, lanes, rows, cols, sums, add);
+    tensor *const outputs[] = { &c.y, &c.y_t, &c.x_a, &c.x_at, &c.gain_a, &c.bias_a, &c.gain_at, &c.bias_at };
+    double       *before[8];
+    long double  *total = NULL; /* [4, lanes, cols]: gain_a, bias_a, gain_at, bias_at */
+    for (int k = 0; k < 8; k++) before[k] = copy_of(outputs[k], add);
+    ss_test_require(ss_allocate(ss_test_context, 4 * lanes * cols, sizeof *total, (void **)&total));
+    memset(total, 0, (size_t)(4 * lanes * cols) * sizeof *total);
+    run_wide(d, &c, SS_FORWARD);
+    run_wide(d, &c, SS_BACKWARD);
+    run_wide(d, &c, SS_TANGENT_FORWARD);
+    run_wide(d, &c, SS_TANGENT_BACKWARD);
+    for (int k = 0; k < 8; k++)
+        if (k < 4 || (sums >> (k % 2) & 1)) tensor_get(d, outputs[k]);
+    for (int64_t lane = 0; lane < lanes; lane++)
+        for (int64_t i = 0; i < rows; i++) {
+            const wide_sums s = sums_of(&c, lane, i);
+            for (int64_t j = 0; j < cols; j++) {
+                const wide_values v = values_of(&c, &s, lane, i, j);
+                if (lane == 0) expect_wide(d, "y", &c.y, before[0], 0, i, j, v.y, 100);
+                if (lane == 0) expect_wide(d, "x_a", &c.x_a, before[2], 0, i, j, v.x_a, 100);
+                expect_wide(d, "y_t", &c.y_t, before[1], lane, i, j, v.y_t, 100);
+                expect_wide(d, "x_at", &c.x_at, before[3], lane, i, j, v.x_at, 100);
+                total[(0 * lanes + lane) * cols + j] += v.gain_a;
+                total[(1 * lanes + lane) * cols + j] += at(&c.y_a, 0, i, j);
+                total[(2 * lanes + lane) * cols + j] += v.gain_at;
+                total[(3 * lanes + lane) * cols + j] += at(&c.y_at, lane, i, j);
+            }
+        }
+    for (int k = 0; k < 4; k++)
+        for (int64_t lane = 0; lane < (k < 2 ? 1 : lanes); lane++)
+            for (int64_t j = 0; j < cols && (sums >> (k % 2) & 1); j++)
+                expect_wide(d, "a column's sum", outputs[4 + k], before[4 + k], lane, 0, j,
+                            total[(k * lanes + lane) * cols + j], 100);
+    for (int k = 0; k < 8; k++) ss_free(ss_test_context, before[k]);
+    ss_free(ss_test_context, total);
+    for (int k = 0; k < 17; k++) tensor_free(d, wide_tensors(&c)[k]);
+}
+
+/* Every way in which a device cuts rows and keeps column sums: by warps and by blocks, in registers and not,
+ * with the sums in shared memory and beyond it, aligned and odd. */
+Test(norm, wide_rows, .init = ss_test_begin, .fini = ss_test_end)
+{
+    static const struct {
+        int64_t lanes, rows, cols;
+    } shapes[] = {
+        { 1, 9, 64 },   { 3, 21, 128 }, { 2, 9, 500 },      { 2, 33, 516 },  { 1, 5, 768 },  { 3, 5, 1028 },
+        { 2, 7, 2561 }, { 1, 5, 2564 }, { 1, 3, 4096 },     { 1, 3, 4104 },  { 2, 3, 5121 }, { 1, 4, 6400 },
+        { 3, 2, 5128 }, { 1, 2, 8192 }, { 1, 2, 8192 + 3 }, { 1, 1, 12296 }, { 8, 6, 512 },
+    };
+    const int count = ss_test_brief() ? 12 : (int)(sizeof shapes / sizeof *shapes);
+    DEVICE_EACH(d)
+    {
+        for (int s = 0; s < count; s++)
+            for (int layout = 0; layout < LAYOUTS; layout++)
+                check_wide(&d, layout, shapes[s].lanes, shapes[s].rows, shapes[s].cols, 3 - (s + layout) % 4,
+                           (s + layout) % 2 != 0);
+    }
+}
+
 /* The complex step sees a formula that is wrong by a term: RMSNorm's tangent passed off as LayerNorm's. */
 Test(norm, injected_error_is_seen, .init = ss_test_begin, .fini = ss_test_end)
 {

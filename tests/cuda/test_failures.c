@@ -66,7 +66,8 @@ static ss_status use_matrices(work *w)
         .function = SS_TANH, .sweep = SS_BACKWARD, .lanes = 1, .y = x, .y_a = y, .x_a = z
     };
     biased.bias_a = row;
-    ss_norm b = { .sweep = SS_TANGENT_BACKWARD, .centered = true, .eps = 1, .lanes = 1, .x = x };
+    ss_norm      b = { .sweep = SS_TANGENT_BACKWARD, .centered = true, .eps = 1, .lanes = 1, .x = x };
+    const ss_glu product = { .sweep = SS_FORWARD, .lanes = 1, .a = x, .b = y, .y = z };
     b.saved = saved, b.x_t = x, b.y_a = y, b.gain_at = row, b.x_at = z;
     ss_loss l = { .kind = SS_LOSS_MSE, .sweep = SS_FORWARD, .lanes = 1, .x = x, .target = y };
     l.row_weight = weights, l.row_loss = weights + N;
@@ -81,7 +82,7 @@ static ss_status use_matrices(work *w)
     SS_TRY(c->sample_targets(w->b, NULL, SS_LOSS_MSE, &x, 1, 0, NULL, &z));
     SS_TRY(c->add(w->b, NULL, 1, 2, &x, 1, &y));
     SS_TRY(c->sum(w->b, NULL, 1, 2, &x, 1, &y, false, &z));
-    SS_TRY(c->multiply(w->b, NULL, 1, 2, &x, &y, 0, &z));
+    SS_TRY(c->glu(w->b, NULL, &product));
     SS_TRY(c->column_sum(w->b, NULL, 1, &x, false, &row));
     SS_TRY(c->queue_synchronize(w->b, NULL));
 fail:

@@ -97,6 +97,40 @@ ss_status ss_checked_pointwise(ss_backend *b, ss_queue *q, const ss_pointwise *p
     RUN(pointwise, &p);
 }
 
+ss_status ss_checked_glu(ss_backend *b, ss_queue *q, const ss_glu *problem)
+{
+    CALL("glu");
+    static const ss_matrix none = { 0 };
+    ss_glu                 p = *problem;
+    int64_t                lanes = p.lanes;
+    ss_check_role          out_a = ss_check_output(p.accumulate_a), out_b = ss_check_output(p.accumulate_b);
+    ss_check_role          out_y = ss_check_output(p.accumulate_y);
+    p.y = p.a_t = p.b_t = p.y_t = p.a_a = p.b_a = p.y_a = p.a_at = p.b_at = p.y_at = none;
+    USE(a, SS_CHECK_READ, lanes);
+    USE(b, SS_CHECK_READ, lanes);
+    switch (p.sweep) {
+    case SS_FORWARD: USE(y, out_y, lanes); break;
+    case SS_BACKWARD:
+        USE(y_a, SS_CHECK_READ, lanes);
+        USE(a_a, out_a, lanes);
+        USE(b_a, out_b, lanes);
+        break;
+    case SS_TANGENT_FORWARD:
+        USE(a_t, SS_CHECK_READ, lanes);
+        USE(b_t, SS_CHECK_READ, lanes);
+        USE(y_t, out_y, lanes);
+        break;
+    default:
+        USE(a_t, SS_CHECK_READ, lanes);
+        USE(b_t, SS_CHECK_READ, lanes);
+        USE(y_a, SS_CHECK_READ, lanes);
+        USE(y_at, SS_CHECK_READ, lanes);
+        USE(a_at, out_a, lanes);
+        USE(b_at, out_b, lanes);
+    }
+    RUN(glu, &p);
+}
+
 ss_status ss_checked_norm(ss_backend *b, ss_queue *q, const ss_norm *problem)
 {
     CALL("norm");
@@ -212,17 +246,6 @@ ss_status ss_checked_sum(ss_backend *b, ss_queue *q, int64_t lanes, double alpha
     ss_check_matrix(&call, "y", SS_CHECK_READ, &v, lanes);
     ss_check_matrix(&call, "z", ss_check_output(accumulate), &out, lanes);
     RUN(sum, lanes, alpha, &u, beta, &v, accumulate, &out);
-}
-
-ss_status ss_checked_multiply(ss_backend *b, ss_queue *q, int64_t lanes, double alpha, const ss_matrix *x,
-                              const ss_matrix *y, double beta, const ss_matrix *z)
-{
-    CALL("multiply");
-    ss_matrix u = *x, v = *y, out = *z;
-    ss_check_matrix(&call, "x", SS_CHECK_READ, &u, lanes);
-    ss_check_matrix(&call, "y", SS_CHECK_READ, &v, lanes);
-    ss_check_matrix(&call, "z", ss_check_output(beta != 0), &out, lanes);
-    RUN(multiply, lanes, alpha, &u, &v, beta, &out);
 }
 
 ss_status ss_checked_column_sum(ss_backend *b, ss_queue *q, int64_t lanes, const ss_matrix *x,

@@ -1,4 +1,4 @@
-/* Sums and products of contiguous segments, at one instruction-set level. */
+/* Sums of contiguous segments, at one instruction-set level. */
 
 /* y := alpha x (+ beta y) */
 static void SS_LEVEL(scale_segment)(int64_t n, real alpha, const real *restrict x, real *restrict y)
@@ -19,19 +19,6 @@ static void SS_LEVEL(sum_segment)(int64_t n, real alpha, const real *restrict x,
         for (int64_t i = 0; i < n; i++) z[i] += alpha * x[i] + beta * y[i];
     else
         for (int64_t i = 0; i < n; i++) z[i] = alpha * x[i] + beta * y[i];
-}
-
-/* z := alpha x y (+ beta z) */
-static void SS_LEVEL(multiply_segment)(int64_t n, real alpha, const real *restrict x, const real *restrict y,
-                                       real *restrict z)
-{
-    for (int64_t i = 0; i < n; i++) z[i] = alpha * x[i] * y[i];
-}
-
-static void SS_LEVEL(multiply_add_segment)(int64_t n, real              alpha, const real *restrict x,
-                                           const real *restrict y, real beta, real *restrict z)
-{
-    for (int64_t i = 0; i < n; i++) z[i] = alpha * x[i] * y[i] + beta * z[i];
 }
 
 /* sum[j] += x[i, j] for `rows` rows `ld` apart, in row order. */

@@ -1,4 +1,4 @@
-/* Matrix sums, products and column sums on the CPU: bound by memory, every operand read once. */
+/* Matrix sums and column sums on the CPU: bound by memory, every operand read once. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/real.h"
 
@@ -88,26 +88,6 @@ ss_status SS_REAL(ss_cpu_sum)(ss_backend *b, ss_queue *q, int64_t lanes, double 
         real       *out;
         int64_t     n = binary_segment(&c, task, &w, &s, &t, &out);
         SS_AT_LEVEL(level, sum_segment)(n, (real)alpha, s, (real)beta, t, accumulate, out);
-    }
-    return SS_OK;
-}
-
-ss_status SS_REAL(ss_cpu_multiply)(ss_backend *b, ss_queue *q, int64_t lanes, double alpha,
-                                   const ss_matrix *x, const ss_matrix *y, double beta, const ss_matrix *z)
-{
-    (void)q;
-    binary       w;
-    cut          c = cut_binary(lanes, x, y, z, &w);
-    ss_cpu_level level = ss_cpu(b)->level;
-#pragma omp parallel for schedule(static) num_threads(ss_cpu_threads(b, c.rows *c.cols *lanes))
-    for (int64_t task = 0; task < c.tasks; task++) {
-        const real *s, *t;
-        real       *out;
-        int64_t     n = binary_segment(&c, task, &w, &s, &t, &out);
-        if (beta != 0)
-            SS_AT_LEVEL(level, multiply_add_segment)(n, (real)alpha, s, t, (real)beta, out);
-        else
-            SS_AT_LEVEL(level, multiply_segment)(n, (real)alpha, s, t, out);
     }
     return SS_OK;
 }
