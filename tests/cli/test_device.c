@@ -236,15 +236,15 @@ static long long would_do(void)
 /* A network of 1.5 million parameters on a device of 64 MiB, of which cuBLAS takes its share. */
 Test(device, one_that_is_too_small_is_refused, .init = ss_test_begin, .fini = ss_test_end)
 {
-    static const char *const analyze[] = { "analyze",   "mlp:64-20000-10:tanh",
-                                           "--data",    DIGITS "/data.safetensors",
-                                           "--scale",   "1/16",
-                                           "--samples", "10",
-                                           "--loss",    "cross_entropy",
-                                           "--device",  DEVICE,
-                                           "--json",    "r.json",
-                                           "--output",  "out",
-                                           NULL };
+    const char *const analyze[] = { "analyze",   "mlp:64-20000-10:tanh",
+                                    "--data",    DIGITS "/data.safetensors",
+                                    "--scale",   "1/16",
+                                    "--samples", "10",
+                                    "--loss",    "cross_entropy",
+                                    "--device",  DEVICE,
+                                    "--json",    "r.json",
+                                    "--output",  "out",
+                                    NULL };
     enter();
     SKIP_WITHOUT_EMULATOR;
     setenv("SS_EMULATOR_MEMORY", "64", 1);
