@@ -7,7 +7,8 @@
  * Packs also share the arithmetic of indices.
  *
  * Operands are walked in packs of SS_PACK elements if every one of them begins at a multiple of 16 bytes in
- * every row and lane that is visited; otherwise element by element. */
+ * every row and lane that is visited; otherwise element by element. Sums over rows may then run in another
+ * order: where operands lie counts among what the bits of a result depend on, as their strides do. */
 #ifndef SS_CUDA_PACK_CUH
 #define SS_CUDA_PACK_CUH
 

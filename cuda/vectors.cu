@@ -29,35 +29,51 @@ static __device__ __forceinline__ int64_t block_end(int64_t begin, int64_t lengt
 
 /* ---- Dots ---- */
 
-/* sum[j] += v_j . w over N elements from i on, for up to COUNT columns from v on */
-template <int N, typename real, int COUNT>
+/* N elements at 16 bytes, or one by one. */
+template <int N, bool aligned, typename real>
+static __device__ __forceinline__ ss_pack<real, N> load_elements(const real *from)
+{
+    ss_pack<real, N> pack;
+    if constexpr (aligned)
+        pack = ss_load<N>(from);
+    else
+        for (int e = 0; e < N; e++) pack[e] = from[e];
+    return pack;
+}
+
+/* sum[j] += v_j . w over N elements from i on, for up to COUNT columns from v on. All loads are on their way
+ * before the first is used: 9 times 16 bytes a thread. */
+template <int N, bool aligned, typename real, int COUNT>
 static __device__ __forceinline__ void add_products(int64_t columns, const real *v, int64_t ldv,
                                                     const real *w, int64_t i, double (&sum)[COUNT])
 {
-    const ss_pack<real, N> y = ss_load<N>(w + i);
+    const ss_pack<real, N> y = load_elements<N, aligned>(w + i);
     ss_pack<real, N>       x[COUNT];
-    for (int j = 0; j < COUNT; j++) x[j] = j < columns ? ss_load<N>(v + j * ldv + i) : ss_filled<N>((real)0);
+    for (int j = 0; j < COUNT; j++)
+        x[j] = j < columns ? load_elements<N, aligned>(v + j * ldv + i) : ss_filled<N>((real)0);
     for (int j = 0; j < COUNT; j++)
         for (int e = 0; e < N; e++) sum[j] += (double)x[j][e] * (double)y[e];
 }
 
-/* partial[block, j] := v_j . w over the block, in packs of N; blockIdx.y counts groups of COUNT columns. All
- * loads of a pack are on their way before the first is used: 9 times 16 bytes a thread. */
-template <typename real, int COUNT, int N>
+/* partial[block, j] := v_j . w over the block; blockIdx.y counts groups of COUNT columns. A thread takes
+ * packs, whether they are aligned or not, so that a dot has the same bits wherever its vectors lie. */
+template <typename real, int COUNT, bool aligned>
 static __global__ void __launch_bounds__(THREADS)
     dot_blocks(int64_t n, int64_t k, const real *__restrict__ v, int64_t ldv, const real *__restrict__ w,
                int64_t length, double *__restrict__ partial)
 {
     SS_SHARED(double, shared, COUNT *SS_BLOCK_SUM);
+    const int     N = ss_pack_length<real>;
     const int64_t begin = (int64_t)blockIdx.x * length, end = block_end(begin, length, n);
     const int64_t first = (int64_t)blockIdx.y * COUNT;
     const real   *columns = v + first * ldv;
     double        sum[COUNT] = {};
     for (int64_t i = begin + (int64_t)threadIdx.x * N; i < end; i += THREADS * N) {
         if (i + N <= end)
-            add_products<N>(k - first, columns, ldv, w, i, sum);
+            add_products<N, aligned>(k - first, columns, ldv, w, i, sum);
         else
-            for (int64_t rest = i; rest < end; rest++) add_products<1>(k - first, columns, ldv, w, rest, sum);
+            for (int64_t rest = i; rest < end; rest++)
+                add_products<1, false>(k - first, columns, ldv, w, rest, sum);
     }
     ss_block_sum(sum, shared);
     if (threadIdx.x == 0)
@@ -82,13 +98,12 @@ static ss_status launch_count(ss_queue *q, int64_t n, int64_t k, const real *v, 
                               int64_t length, int64_t blocks, double *partial)
 {
     const dim3 grid((unsigned)blocks, (unsigned)ss_cuda_blocks(k, COUNT));
-    const int  N = ss_pack_length<real>;
     if (aligned_columns<real>(v, k, ldv) && aligned_columns<real>(w, 1, n))
-        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, N>), grid, THREADS, 0, q->stream, n, k, v,
-                       ldv, w, length, partial);
+        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, true>), grid, THREADS, 0, q->stream, n, k,
+                       v, ldv, w, length, partial);
     else
-        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, 1>), grid, THREADS, 0, q->stream, n, k, v,
-                       ldv, w, length, partial);
+        SS_CUDA_LAUNCH(q->device->context, (dot_blocks<real, COUNT, false>), grid, THREADS, 0, q->stream, n,
+                       k, v, ldv, w, length, partial);
     return SS_OK;
 }
 
