@@ -253,7 +253,7 @@ Test(failures, messages, .init = ss_test_begin, .fini = ss_test_end)
     ss_test_require(b->class->allocate(b, 400, &memory));
     ss_emulator_fail("launch", 1);
     ss_test_refuse(b->class->axpby(b, NULL, 100, 0, memory, 0, memory), SS_ERROR_DEVICE,
-                   "kernel (ss_map<F>)");
+                   "kernel (ss_map_packs<");
     ss_emulator_fail(NULL, 0);
     b->class->release(b, memory);
     ss_backend_close(b);
