@@ -22,8 +22,8 @@ static inline unsigned ss_row_blocks(int64_t rows)
 }
 
 /* N values as a power of two of them. */
-template <int N> constexpr int ss_padded = N <= 1 ? 1 : 2 * ss_padded<(N + 1) / 2>;
-template <> constexpr int      ss_padded<1> = 1;
+template <int N> inline constexpr int ss_padded = N <= 1 ? 1 : 2 * ss_padded<(N + 1) / 2>;
+template <> inline constexpr int      ss_padded<1> = 1;
 
 /* Sums of N values over the warp, value i in the threads of the i-th of ss_padded<N> groups of neighbours. A
  * step exchanges half of what is left, so that 8 values take 9 shuffles instead of 40. */

@@ -16,6 +16,23 @@ cudaError_t test_axpy(int64_t n, float a, const float *x, float *y, cudaStream_t
     return cudaGetLastError();
 }
 
+/* A parameter without members stands where another one stands, in whatever holds them. */
+struct sum_of {
+    __device__ float operator()(float a, float b) const { return a + b; }
+};
+
+template <typename F> __global__ void combine(int64_t n, const float *x, const F f, float *y)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = f(x[i], y[i]);
+}
+
+cudaError_t test_combine(int64_t n, const float *x, float *y, cudaStream_t stream)
+{
+    SS_LAUNCH((combine<sum_of>), dim3((unsigned)((n + 255) / 256)), 256, 0, stream, n, x, sum_of(), y);
+    return cudaGetLastError();
+}
+
 template <typename T> __device__ T warp_sum(T value)
 {
     for (unsigned by = 16; by > 0; by /= 2) value += __shfl_down_sync(FULL, value, by);

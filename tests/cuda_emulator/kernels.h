@@ -11,6 +11,7 @@ extern "C" {
 
 /* y[i] := a x[i] + y[i]. No barrier. */
 cudaError_t test_axpy(int64_t n, float a, const float *x, float *y, cudaStream_t stream);
+cudaError_t test_combine(int64_t n, const float *x, float *y, cudaStream_t stream); /* y := x + y */
 /* sum[block] := sum of the block's part of x, by shuffles within warps and shared memory between them. */
 cudaError_t test_block_sums(int64_t n, const double *x, int blocks, int threads, double *sum,
                             cudaStream_t stream);

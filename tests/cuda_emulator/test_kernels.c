@@ -38,6 +38,17 @@ Test(kernels, axpy_without_barriers)
     }
 }
 
+Test(kernels, parameters_without_members)
+{
+    float  x[3] = { 1, 2, 3 }, y[3] = { 10, 20, 30 };
+    float *dx = device_from(x, sizeof x), *dy = device_from(y, sizeof y);
+    FINE(test_combine(3, dx, dy, NULL));
+    device_to(y, dy, sizeof y);
+    for (int i = 0; i < 3; i++) cr_assert_eq(y[i], 11 * x[i]);
+    FINE(cudaFree(dx));
+    FINE(cudaFree(dy));
+}
+
 Test(kernels, sums_by_shuffles_and_by_a_tree)
 {
     enum { N = 5000, BLOCKS = 5 };

@@ -25,9 +25,11 @@ template <class... P> struct arguments {
     static void release(void *at) { delete static_cast<arguments *>(at); }
 };
 
-/* Lists the words of one parameter. A compiler that can clears its padding, which may hold old pointers. */
+/* Lists the words of one parameter. A compiler that can clears its padding, which may hold old pointers. An
+ * empty parameter has no words, and its one byte is another one's: a tuple keeps them at the same address. */
 template <class T> void list_words(T &value, ss_emulator_word *list, size_t *n)
 {
+    if constexpr (std::is_empty_v<T>) return;
     int cleared = 0;
 #ifdef __has_builtin
 #if __has_builtin(__builtin_clear_padding)
