@@ -11,6 +11,7 @@
 #ifndef SS_CUDA_ATTENTION_ROWS_CUH
 #define SS_CUDA_ATTENTION_ROWS_CUH
 
+#include "pack.cuh"
 #include "reduce.cuh"
 
 #include <math.h>
@@ -49,11 +50,6 @@ template <typename real> struct ss_attention_block {
     bool           p_at; /* x holds P_at; false: P_at is 0 */
 };
 
-/* Four elements of a row: one access to memory. */
-template <typename real> struct alignas(16) ss_quad {
-    real at[4];
-};
-
 /* A query at work, and its row in the buffers. */
 template <typename real> struct ss_attention_row {
     int64_t         offset;     /* of the row in a buffer */
@@ -62,17 +58,17 @@ template <typename real> struct ss_attention_row {
     const int64_t  *mask;       /* of key_0; NULL = none */
     __device__ bool sees(int key) const { return key >= begin && key < end && (!mask || mask[key] != 0); }
     /* Four keys; zeros where they are not seen, or without a buffer. */
-    __device__ ss_quad<real> take(const real *buffer, int key) const
+    __device__ ss_pack<real, 4> take(const real *buffer, int key) const
     {
-        ss_quad<real> quad = {};
-        if (buffer) quad = *reinterpret_cast<const ss_quad<real> *>(buffer + offset + key);
+        ss_pack<real, 4> quad = {};
+        if (buffer) quad = ss_load<4>(buffer + offset + key);
         for (int i = 0; i < 4; i++)
-            if (!sees(key + i)) quad.at[i] = 0;
+            if (!sees(key + i)) quad[i] = 0;
         return quad;
     }
-    __device__ void put(real *buffer, int key, const ss_quad<real> &quad) const
+    __device__ void put(real *buffer, int key, const ss_pack<real, 4> &quad) const
     {
-        if (buffer) *reinterpret_cast<ss_quad<real> *>(buffer + offset + key) = quad;
+        if (buffer) ss_store(buffer + offset + key, quad);
     }
 };
 
@@ -101,7 +97,7 @@ template <typename real>
 static __global__ void __launch_bounds__(256, 2) ss_attention_softmax(const ss_attention_block<real> w)
 {
     using points = ss_attention_points<real>;
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     SS_SHARED(int64_t, shared_index, SS_BLOCK_WARPS);
     SS_ATTENTION_EACH_ROW(w, task)
     {
@@ -110,22 +106,22 @@ static __global__ void __launch_bounds__(256, 2) ss_attention_softmax(const ss_a
         int64_t                      index = 0;
         SS_ATTENTION_EACH_QUAD(w, key)
         {
-            ss_quad<real> s = row.take(w.p, key);
+            ss_pack<real, 4> s = row.take(w.p, key);
             for (int i = 0; i < 4; i++) {
-                s.at[i] *= w.scale;
-                if (w.cap > 0) s.at[i] = w.cap * points::attention_squash(s.at[i], w.cap);
-                if (row.sees(key + i)) ss_take_larger(&largest, &index, (double)s.at[i], 0);
+                s[i] *= w.scale;
+                if (w.cap > 0) s[i] = w.cap * points::attention_squash(s[i], w.cap);
+                if (row.sees(key + i)) ss_take_larger(&largest, &index, (double)s[i], 0);
             }
             row.put(w.p, key, s);
         }
         ss_block_largest(&largest, &index, shared, shared_index);
         SS_ATTENTION_EACH_QUAD(w, key)
         {
-            ss_quad<real> s = row.take(w.p, key);
+            ss_pack<real, 4> s = row.take(w.p, key);
             for (int i = 0; i < 4; i++) {
                 if (!row.sees(key + i)) continue;
-                s.at[i] = points::attention_probability(s.at[i], (real)largest);
-                sum += (double)s.at[i];
+                s[i] = points::attention_probability(s[i], (real)largest);
+                sum += (double)s[i];
             }
             row.put(w.p, key, s);
         }
@@ -134,8 +130,8 @@ static __global__ void __launch_bounds__(256, 2) ss_attention_softmax(const ss_a
         const real factor = seen ? (real)(1 / sum) : 0;
         SS_ATTENTION_EACH_QUAD(w, key)
         {
-            ss_quad<real> s = row.take(w.p, key);
-            for (int i = 0; i < 4; i++) s.at[i] *= factor;
+            ss_pack<real, 4> s = row.take(w.p, key);
+            for (int i = 0; i < 4; i++) s[i] *= factor;
             row.put(w.p, key, s);
         }
         if (w.L && threadIdx.x == 0) w.L[row.statistic] = seen ? (real)(largest + log(sum)) : 0;
@@ -196,7 +192,7 @@ struct ss_second_scores {
 template <typename real>
 static __device__ __forceinline__ void ss_attention_probabilities(const ss_attention_block<real> &w,
                                                                   const ss_attention_row<real> &row, int key,
-                                                                  ss_quad<real> *p, ss_quad<real> *t)
+                                                                  ss_pack<real, 4> *p, ss_pack<real, 4> *t)
 {
     using points = ss_attention_points<real>;
     *p = row.take(w.p, key);
@@ -205,12 +201,12 @@ static __device__ __forceinline__ void ss_attention_probabilities(const ss_atten
     const real L = w.L[row.statistic];
     for (int i = 0; i < 4; i++) {
         if (!row.sees(key + i)) continue;
-        real s = w.scale * p->at[i];
+        real s = w.scale * (*p)[i];
         if (w.cap > 0) {
-            t->at[i] = points::attention_squash(s, w.cap);
-            s = w.cap * t->at[i];
+            (*t)[i] = points::attention_squash(s, w.cap);
+            s = w.cap * (*t)[i];
         }
-        p->at[i] = points::attention_probability(s, L);
+        (*p)[i] = points::attention_probability(s, L);
     }
 }
 
@@ -218,7 +214,7 @@ static __device__ __forceinline__ void ss_attention_probabilities(const ss_atten
 template <typename F, typename real>
 static __global__ void __launch_bounds__(256, 2) ss_attention_scores(const ss_attention_block<real> w)
 {
-    SS_SHARED(double, shared, SS_BLOCK_WARPS);
+    SS_SHARED(double, shared, SS_BLOCK_SUM);
     SS_ATTENTION_EACH_ROW(w, task)
     {
         const ss_attention_row<real> row = ss_attention_find(w, task);
@@ -227,20 +223,18 @@ static __global__ void __launch_bounds__(256, 2) ss_attention_scores(const ss_at
         for (int pass = 0; pass < 2; pass++) {
             SS_ATTENTION_EACH_QUAD(w, key)
             {
-                ss_quad<real> p, t, u_a = row.take(w.u_a, key), u = row.take(w.u, key),
-                                    x = row.take(w.p_at ? w.x : nullptr, key);
+                ss_pack<real, 4> p, t, u_a = row.take(w.u_a, key), u = row.take(w.u, key),
+                                       x = row.take(w.p_at ? w.x : nullptr, key);
                 ss_attention_probabilities(w, row, key, &p, &t);
                 for (int i = 0; i < 4; i++) {
-                    ss_score<real> s = {
-                        p.at[i],   t.at[i], ss_attention_points<real>::attention_slope(t.at[i]),
-                        u_a.at[i], u.at[i], x.at[i]
-                    };
+                    ss_score<real> s = { p[i],   t[i], ss_attention_points<real>::attention_slope(t[i]),
+                                         u_a[i], u[i], x[i] };
                     if (pass == 0) {
                         sum += F::term(s, w.scale);
                         continue;
                     }
                     F::change(&s, w.scale, w.cap, (real)sum, mu);
-                    u_a.at[i] = s.u_a, u.at[i] = s.u, x.at[i] = s.x;
+                    u_a[i] = s.u_a, u[i] = s.u, x[i] = s.x;
                 }
                 if (pass == 0) continue;
                 if (F::writes_u_a) row.put(w.u_a, key, u_a);

@@ -108,7 +108,8 @@ cudaError_t planted_shared_limit(int planted, float *y)
 /* ---- A vector load from where no vector can lie ---- */
 __global__ void load_four(const float *x, float4 *y)
 {
-    *y = *reinterpret_cast<const float4 *>(x);
+    const float4 &from = *reinterpret_cast<const float4 *>(x);
+    *y = from;
 }
 
 cudaError_t planted_misaligned(int planted, const float *x, float *y)
