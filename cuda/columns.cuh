@@ -23,7 +23,7 @@ template <int TERMS> struct ss_column_outputs {
 
 /* share[k, block, lane, col]; f.at<N>(lane, row, col, sum) adds N columns to sum[k][N]. N divides cols. */
 template <int N, typename F>
-static __global__ void __launch_bounds__(SS_COLUMNS_WIDTH *SS_COLUMNS_HEIGHT)
+static __global__ void __launch_bounds__(SS_COLUMNS_WIDTH *SS_COLUMNS_HEIGHT, 3)
     ss_column_shares(const F f, int64_t lanes, int64_t rows, int64_t cols, int64_t per_block, double *share)
 {
     SS_SHARED(double, part, N *SS_COLUMNS_HEIGHT *SS_COLUMNS_WIDTH);

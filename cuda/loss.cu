@@ -271,7 +271,7 @@ template <typename real> static __device__ void run_row(loss_row<real> &r)
 }
 
 template <typename real>
-static __global__ void __launch_bounds__(256) loss_rows(const ss_loss p, bool statistics, int32_t *fault)
+static __global__ void __launch_bounds__(256, 3) loss_rows(const ss_loss p, bool statistics, int32_t *fault)
 {
     SS_SHARED(double, shared, SS_BLOCK_SUM);
     SS_SHARED(int64_t, shared_index, SS_BLOCK_WARPS);

@@ -58,7 +58,7 @@ static __device__ __forceinline__ void add_products(int64_t columns, const real 
 /* partial[block, j] := v_j . w over the block; blockIdx.y counts groups of COUNT columns. A thread takes
  * packs, whether they are aligned or not, so that a dot has the same bits wherever its vectors lie. */
 template <typename real, int COUNT, bool aligned>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 2)
     dot_blocks(int64_t n, int64_t k, const real *__restrict__ v, int64_t ldv, const real *__restrict__ w,
                int64_t length, double *__restrict__ partial)
 {
