@@ -176,8 +176,10 @@ static inline void check_aligned(const volatile void *at, size_t bytes, bool wri
 {
     char text[160];
     check(at, bytes, write);
-    if (!emu_access.inside || (uintptr_t)at % bytes == 0) return;
+    if (!emu_inside || (uintptr_t)at % bytes == 0) return;
     if ((uintptr_t)at - emu_access.stack < emu_access.stack_bytes || disabled()) return;
+    /* Parameters are a copy in the host's memory, which moves what stands together in one piece. */
+    if ((uintptr_t)at - emu_access.arguments < emu_access.arguments_bytes) return;
     snprintf(text, sizeof text, "misaligned: %s %zu bytes at %#zx", write ? "writes" : "reads", bytes,
              (size_t)at);
     emu_fault(text);
