@@ -57,6 +57,23 @@ struct ss_cuda_block {
     int64_t        bytes;
 };
 
+/* Enters a block that its caller has made, and takes out the one of `memory`; nullptr: not in the list. */
+static inline void ss_cuda_block_keep(ss_cuda_block **list, ss_cuda_block *block, void *memory, int64_t bytes)
+{
+    block->memory = static_cast<char *>(memory);
+    block->bytes = bytes;
+    block->next = *list;
+    *list = block;
+}
+
+static inline ss_cuda_block *ss_cuda_block_take(ss_cuda_block **list, const void *memory)
+{
+    while (*list && (*list)->memory != memory) list = &(*list)->next;
+    ss_cuda_block *block = *list;
+    if (block) *list = block->next;
+    return block;
+}
+
 struct ss_event {
     ss_cuda_device *device; /* borrowed */
     cudaEvent_t     event;  /* owned */

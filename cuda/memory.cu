@@ -32,10 +32,7 @@ ss_status ss_cuda_allocate(ss_backend *b, int64_t bytes, void **memory)
     SS_TRY(ss_cuda_enter(b, &ignored));
     SS_TRY(SS_NEW(b->context, &block));
     SS_TRY(ss_cuda_device_allocate(b->context, bytes, memory));
-    block->memory = static_cast<char *>(*memory);
-    block->bytes = bytes;
-    block->next = device->held;
-    device->held = block;
+    ss_cuda_block_keep(&device->held, block, *memory, bytes);
     ss_count_memory(b->context, bytes);
     return SS_OK;
 fail:
@@ -45,11 +42,8 @@ fail:
 
 void ss_cuda_release(ss_backend *b, void *memory)
 {
-    ss_cuda_block **link = &ss_cuda_device_of(b)->held;
-    while (*link && (*link)->memory != memory) link = &(*link)->next;
-    if (!memory || !*link) return;
-    ss_cuda_block *block = *link;
-    *link = block->next;
+    ss_cuda_block *block = memory ? ss_cuda_block_take(&ss_cuda_device_of(b)->held, memory) : nullptr;
+    if (!block) return;
     ss_count_memory(b->context, -block->bytes);
     ss_free(b->context, block);
     SS_CUDA_DROP(b->context, cudaSetDevice(ss_cuda_device_of(b)->index));

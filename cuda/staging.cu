@@ -31,10 +31,7 @@ ss_status ss_cuda_allocate_host(ss_backend *b, int64_t bytes, void **memory)
     SS_TRY(ss_cuda_enter(b, &ignored));
     SS_TRY(SS_NEW(b->context, &block));
     SS_TRY(ss_cuda_pinned_allocate(b->context, ss_max64(bytes, 1), memory));
-    block->memory = static_cast<char *>(*memory);
-    block->bytes = bytes;
-    block->next = device->pinned;
-    device->pinned = block;
+    ss_cuda_block_keep(&device->pinned, block, *memory, bytes);
     return SS_OK;
 fail:
     ss_free(b->context, block);
@@ -43,11 +40,8 @@ fail:
 
 void ss_cuda_release_host(ss_backend *b, void *memory)
 {
-    ss_cuda_block **link = &ss_cuda_device_of(b)->pinned;
-    while (*link && (*link)->memory != memory) link = &(*link)->next;
-    if (!memory || !*link) return;
-    ss_cuda_block *block = *link;
-    *link = block->next;
+    ss_cuda_block *block = memory ? ss_cuda_block_take(&ss_cuda_device_of(b)->pinned, memory) : nullptr;
+    if (!block) return;
     SS_CUDA_DROP(b->context, cudaSetDevice(ss_cuda_device_of(b)->index));
     SS_CUDA_DROP(b->context, cudaFreeHost(block->memory));
     ss_free(b->context, block);

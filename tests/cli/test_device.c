@@ -83,37 +83,6 @@ static bool differs_by_nature(const char *key)
     return false;
 }
 
-static int differences(const json_t *a, const json_t *b, const char *where)
-{
-    int         count = 0;
-    const char *key = NULL;
-    json_t     *value = NULL;
-    size_t      i = 0;
-    if (json_is_object(a)) {
-        json_object_foreach((json_t *)(uintptr_t)a, key, value)
-        {
-            if (!differs_by_nature(key)) count += differences(value, json_object_get(b, key), key);
-        }
-        return count + (json_object_size(a) != json_object_size(b));
-    }
-    if (json_is_array(a)) {
-        json_array_foreach(a, i, value) count += differences(value, json_array_get(b, i), where);
-        return count + (json_array_size(a) != json_array_size(b));
-    }
-    if (json_is_number(a) && json_is_number(b)) {
-        double x = json_number_value(a), y = json_number_value(b);
-        if (fabs(x - y) <= 1e-6 * fmax(fabs(x), fabs(y)) + 1e-9) return 0;
-    } else if (json_equal(a, b)) {
-        return 0;
-    }
-    char *left = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    char *right = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    cr_log_warn("%s: %s, %s", where, left, right);
-    free(left);
-    free(right);
-    return 1;
-}
-
 /* Runs a row on a device; its result, or NULL for bench, which writes none. */
 static json_t *run_row(const row *r, const char *device)
 {
@@ -137,7 +106,8 @@ Test(device, every_command_gives_what_the_processor_gives, .init = ss_test_begin
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *there = run_row(&rows[i], DEVICE), *here = run_row(&rows[i], "cpu");
         if (here == NULL) continue;
-        cr_expect_eq(differences(json_object_get(here, "result"), json_object_get(there, "result"), "result"),
+        cr_expect_eq(ss_test_differences(json_object_get(here, "result"), json_object_get(there, "result"),
+                                         "result", differs_by_nature, 1e-6),
                      0, "row %zu, %s", i, rows[i].command);
         json_decref(here);
         json_decref(there);

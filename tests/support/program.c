@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,4 +139,38 @@ void ss_test_copy(const char *from, const char *to)
     void  *data = ss_test_read_file(from, &bytes);
     ss_test_write_file(to, data, bytes);
     ss_free(ss_test_context, data);
+}
+
+int ss_test_differences(const json_t *a, const json_t *b, const char *where,
+                        bool (*left_out)(const char *key), double tolerance)
+{
+    int         count = 0;
+    const char *key = NULL;
+    json_t     *value = NULL;
+    size_t      i = 0;
+    if (json_is_object(a)) {
+        json_object_foreach((json_t *)(uintptr_t)a, key, value)
+        {
+            if (!left_out(key))
+                count += ss_test_differences(value, json_object_get(b, key), key, left_out, tolerance);
+        }
+        return count + (json_object_size(a) != json_object_size(b));
+    }
+    if (json_is_array(a)) {
+        json_array_foreach(a, i, value) count +=
+            ss_test_differences(value, json_array_get(b, i), where, left_out, tolerance);
+        return count + (json_array_size(a) != json_array_size(b));
+    }
+    if (tolerance > 0 && json_is_number(a) && json_is_number(b)) {
+        double x = json_number_value(a), y = json_number_value(b);
+        if (fabs(x - y) <= tolerance * fmax(fabs(x), fabs(y)) + 1e-3 * tolerance) return 0;
+    } else if (json_equal(a, b)) {
+        return 0;
+    }
+    char *left = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *right = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    cr_log_warn("%s: %s, %s", where, left, right);
+    free(left);
+    free(right);
+    return 1;
 }

@@ -26,6 +26,11 @@ void  ss_test_finish(pid_t process, ss_test_program *result);
 /* Reads a JSON file, or fails the case. Release with json_decref. */
 json_t *ss_test_json(const char *path);
 
+/* Differences between two documents, each logged; members whose key is `left_out` aside. Numbers may differ
+ * by `tolerance` of the larger one, and a thousandth of it; 0: by nothing. */
+int ss_test_differences(const json_t *a, const json_t *b, const char *where,
+                        bool (*left_out)(const char *key), double tolerance);
+
 bool ss_test_exists(const char *path);
 /* Copies a file, or fails the case. */
 void ss_test_copy(const char *from, const char *to);
